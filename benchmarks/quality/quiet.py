@@ -31,6 +31,8 @@ class QuietRun:
     n_reopened: int
     open_share: float
     """Of cell-ticks."""
+    most_a_cell: int | None = None
+    """Alerts of the cell that had most, those that re-opened left out; None of older runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ class Incidents:
         self._closed = np.full(n_cells, -np.inf)
         self._is_open = np.zeros(n_cells, bool)
         self._begun: list[float] = []
+        self._n_begun = np.zeros(n_cells, np.int64)
         self._n_reopened = 0
         self._open_ticks = 0
 
@@ -144,13 +147,16 @@ class Incidents:
         self._is_open |= verdicts.has_opened
         self._open_ticks += int(self._is_open.sum())
         if verdicts.has_opened.any():
-            is_again = hour - self._closed[verdicts.has_opened] <= REOPENING_HOURS
+            is_again = verdicts.has_opened & (hour - self._closed <= REOPENING_HOURS)
+            is_first = verdicts.has_opened & ~is_again
             self._n_reopened += int(is_again.sum())
-            self._begun += [hour] * int((~is_again).sum())
+            self._n_begun += is_first
+            self._begun += [hour] * int(is_first.sum())
 
     def run(self, months: float, n_ticks: int) -> QuietRun:
         """Return what was counted over so many months and ticks."""
         gaps = np.diff(self._begun, prepend=-np.inf)
         share = self._open_ticks / (n_ticks * len(self._closed))
         n_together = int((gaps > TOGETHER_HOURS).sum())
-        return QuietRun(months, len(self._begun), n_together, self._n_reopened, share)
+        most = int(self._n_begun.max())
+        return QuietRun(months, len(self._begun), n_together, self._n_reopened, share, most)

@@ -37,6 +37,11 @@ not one of half an hour: its decay and its wait are counted.
 """
 SNAPSHOT_HOURS: Final = 1.0
 """The older of two snapshots is from one to two hours before an alert."""
+LEARNING_NATS: Final = 5.0
+"""By how much lower thresholds are while a reference is searched. Its variances hold its own
+excursions, fully so those of its first days, and those of the stream shrink later: excursions
+that the reference just missed opened alerts in the stream.
+"""
 _OPENING: Final = (
     "component",
     "scale",
@@ -293,13 +298,14 @@ def learn_excursions(
     -------
     list of Excursion
         What the rule would have reported over the reference, with the variances learned from
-        all of it, and what returned within 72 hours.
+        all of it and thresholds lower by ``LEARNING_NATS``, and what returned within 72 hours.
 
     References
     ----------
     Decision rule 2, section 4, "winsorised learning ignores what is rare".
     """
     own = state.copy()
+    rule = replace(rule, thresholds=rule.thresholds - LEARNING_NATS)
     watch = ExcursionWatch((_anything(plan, rule),))
     found: list[Excursion] = []
     for (sums, rows), slot in zip(ticks, slots, strict=True):

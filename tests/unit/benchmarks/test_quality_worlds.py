@@ -132,6 +132,7 @@ def test_incidents_are_counted_once_a_cell_and_together():
         incidents.add(t, verdicts(*(quiet if rest else at_hour.get(hour, quiet))))
     run = incidents.run(2.0, 100 * TICKS_AN_HOUR)
     assert (run.n_incidents, run.n_together, run.n_reopened) == (3, 2, 1)
+    assert run.most_a_cell == 1
     assert run.open_share == pytest.approx((2 * 4 + 80 + 10) / 300)
 
 

@@ -61,15 +61,14 @@ def ticks_of(model, rng, n, bursts, other=()):
     ]
 
 
-@pytest.fixture(scope="module")
-def known():
-    """A model whose reference goes missing by 30 % for 40 minutes on every other day."""
+def learned(size):
+    """A model whose reference goes missing for 40 minutes on every other day, and what it finds."""
     rng = np.random.default_rng(1)
     hours = 24.0 * N_REFERENCE_DAYS
     n = N_REFERENCE_DAYS * TICKS_A_DAY
-    mean = shares(MISSING * LENGTH * 7 / n)
+    mean = shares(size * LENGTH * 7 / n)
     model = SmallModel.of([mean, EVEN], 2, 80 * n, hours, has_products=False)
-    bursts = [(day * TICKS_A_DAY + 100, LENGTH, MISSING) for day in range(1, 14, 2)]
+    bursts = [(day * TICKS_A_DAY + 100, LENGTH, size) for day in range(1, 14, 2)]
     ticks = ticks_of(model, rng, n, bursts)
     rule, state = ScaleRule.of(342), ScaleState.start(model.plan)
     sums, rows = (np.stack(x) for x in zip(*ticks, strict=True))
@@ -78,6 +77,12 @@ def known():
     found = learn_excursions(model.plan, rule, state, ticks, [0] * n)
     assert states_equal(state, before)
     return model, rule, state, reference_kinds(found, hours)
+
+
+@pytest.fixture(scope="module")
+def known():
+    """A model whose reference goes missing by 30 %."""
+    return learned(MISSING)
 
 
 def run(known, ticks, kinds=None):
@@ -107,6 +112,12 @@ def test_excursions_of_a_reference_become_one_kind(known):
     assert LENGTH < kind.n_ticks < 6 * LENGTH
     missing = known[0].layout.cells[0].names.index("missing")
     assert 0.2 < kind.high[missing, 0] < 0.45
+
+
+def test_excursions_just_below_the_thresholds_are_known_too():
+    """The thresholds of the stream are reached by three of these seven."""
+    (kind,) = learned(0.014)[3]
+    assert kind.n_known == 6
 
 
 def test_one_more_of_the_same_kind_is_recorded_and_not_reported(known):
