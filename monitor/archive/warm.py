@@ -19,7 +19,7 @@ from monitor.core.windowing.stored.folding import StoredSlots
 from monitor.core.windowing.stored.spans import Spans
 from monitor.core.windowing.stored.state import SlotState
 from monitor.core.windowing.watermark_message import WatermarkMessage
-from monitor.decode import Decoder, decode_gpu, decode_labels
+from monitor.decode import Decoder, decode_gpu, decode_label_batch
 from monitor.transport.types import Message
 from schemas.batch import ModelSchema
 from schemas.config.model import ModelConfig
@@ -41,7 +41,7 @@ def warm_archive(configs: Sequence[ModelConfig]) -> None:
     if not configs:
         return
     schema = configs[0].schema_
-    raw = RawTopics(Decoder([schema]), decode_labels, decode_gpu)
+    raw = RawTopics(Decoder([schema]), decode_label_batch, decode_gpu)
     for topic, event in _events(schema).items():
         # the second range is read by the layout that the first has taught
         for n in (2, 100):
@@ -61,7 +61,7 @@ def _events(schema: ModelSchema) -> dict[str, dict[str, object]]:
     segments = dict.fromkeys(schema.segments, "a")
     return {
         PREDICTIONS: {**whose, "features": features, "segments": segments, "score": 0.5},
-        LABELS: {**whose, "label": "1"},
+        LABELS: {**whose, "label": "1", "score": 0.5, "scores": {"a": 0.5}, "segments": {"a": "1"}},
         GPU: {"host": "a", "gpu_uuid": "GPU-a", "time_us": 1, "fields": {"gpu_util": 1.0}},
     }
 

@@ -19,7 +19,7 @@ from schemas.events import MAX_EVENT_BYTES
 
 
 @cache
-def _powers() -> NDArray[np.uint64]:
+def powers() -> NDArray[np.uint64]:
     """One table a process."""
     return powers_of_ten()
 
@@ -58,7 +58,7 @@ class FastPath:
             (kernel.N_ROWS, self._n),
             (kernel.MAX_EVENT, MAX_EVENT_BYTES),
             (kernel.STATE, dictionaries.state),
-            (kernel.POWERS, _powers().ctypes.data),
+            (kernel.POWERS, powers().ctypes.data),
         ):
             self._frame[cell // 8] = value
         self._tail: Uint8Array | None = None

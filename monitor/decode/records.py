@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
 from driftline.events import open_receipt
 from driftline.receipts import is_receipt
@@ -16,7 +17,7 @@ from monitor.decode.cloudevents import open_envelope
 from monitor.decode.gpu_values import GpuDecoder
 from monitor.decode.reject_cap import EventRejects, capped
 from monitor.decode.strict import Key, RefusedEvent, failure, has_bare_tokens, nulled, refusal
-from monitor.decode.units import messages_of, rows_of
+from monitor.decode.units import Units, joined_units, messages_of, rows_of
 from schemas.batch import Chunk
 from schemas.events import (
     MAX_EVENT_BYTES,
@@ -37,7 +38,7 @@ _MAX_TIME_US = (1 << 63) - 1
 MAX_GPU = (1 << 31) - 1
 """Of a GPU's number on its host, and of an XID."""
 _LARGEST_INTEGER = 1 << 64
-_LABELS = msgspec.json.Decoder(LabelEvent)
+label_decoder = msgspec.json.Decoder(LabelEvent)
 _GPU = GpuDecoder()
 
 
@@ -88,7 +89,7 @@ def decode_labels(
     if rules is None and max_skew_us is not None:
         rules = {key: LabelRule(skew_us) for key, skew_us in max_skew_us.items()}
     check = partial(check_label, rules=rules)
-    return _decode(chunk, _LABELS, check, limits or MessageLimits())
+    return _decode(chunk, label_decoder, check, limits or MessageLimits())
 
 
 def check_label(event: LabelEvent, record_us: int, rules: Mapping[Key, LabelRule] | None) -> None:
@@ -242,15 +243,34 @@ def _decode(
         m for m, (i, j) in enumerate(spans) if bytes(view[i:j]).lstrip(b" \t\r\n")[:1] == b"["
     ]
     rows, refused = rows_of(chunk, arrays, limits.max_rows)
-    apart = set(arrays)
-    todo = [(m, 0, i, j) for m, (i, j) in enumerate(spans) if m not in apart]
-    inside = (rows.message, rows.row, rows.starts, rows.ends)
-    todo += zip(*(column.tolist() for column in inside), strict=True)
-    accepted: list[Any] = []
     rejects = EventRejects(limits.max_letters)
     for message, fault in refused:
         rejects.add(message, 0, bytes(view[slice(*spans[message])]), fault)
-    for message, row, start, end in sorted(todo):
+    apart = np.ones(len(units), np.bool_)
+    apart[arrays] = False
+    every = joined_units(units.take(np.flatnonzero(apart)), rows)
+    accepted = decode_units(chunk, every, decoder, check, rejects)
+    return accepted, tuple(capped(rejects.found(), limits.max_letters))
+
+
+def decode_units(
+    chunk: Chunk,
+    units: Units,
+    decoder: Any,
+    check: Callable[[Any, int], None],
+    rejects: EventRejects,
+) -> list[Any]:
+    """Decode and check events one by one.
+
+    Returns
+    -------
+    list of (message, row, event)
+        Those that are accepted; the others are added to ``rejects``.
+    """
+    view = chunk.buffer.data
+    columns = (units.message, units.row, units.starts, units.ends)
+    accepted: list[Any] = []
+    for message, row, start, end in zip(*(column.tolist() for column in columns), strict=True):
         payload = bytes(view[start:end])
         try:
             event = _decode_one(payload, decoder)
@@ -259,7 +279,19 @@ def _decode(
         except Exception as error:  # whatever it is: one message must not end the stage
             fault = error if isinstance(error, RefusedEvent) else failure(error)
             rejects.add(message, row, payload, fault)
-    return accepted, tuple(capped(rejects.found(), limits.max_letters))
+    return accepted
+
+
+def check_time(event: GpuEvent | LabelEvent) -> None:
+    """Refuse an event before 1970, or beyond int64.
+
+    Raises
+    ------
+    RefusedEvent
+        MISTYPED.
+    """
+    if not 0 <= event.time_us <= _MAX_TIME_US:
+        raise _out_of_range("time_us", event.time_us, (event.tenant, getattr(event, "model", "")))
 
 
 def _decode_one(payload: bytes, decoder: Any) -> Any:
@@ -279,6 +311,5 @@ def _decode_one(payload: bytes, decoder: Any) -> Any:
         event = decoder.decode(payload)
     except DECODE_ERRORS as error:
         raise refusal(error) from None
-    if not 0 <= event.time_us <= _MAX_TIME_US:
-        raise _out_of_range("time_us", event.time_us, (event.tenant, getattr(event, "model", "")))
+    check_time(event)
     return event

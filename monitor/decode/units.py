@@ -24,6 +24,22 @@ class Units:
     def __len__(self) -> int:
         return len(self.starts)
 
+    def take(self, index: Int64Array) -> Units:
+        """Return some of the events."""
+        return Units(self.message[index], self.row[index], self.starts[index], self.ends[index])
+
+
+def joined_units(first: Units, second: Units) -> Units:
+    """Return the events of both in source order."""
+    if not len(first) or not len(second):
+        return first if len(first) else second
+    columns = [
+        np.concatenate([getattr(first, name), getattr(second, name)])
+        for name in ("message", "row", "starts", "ends")
+    ]
+    order = np.lexsort((columns[1], columns[0]))
+    return Units(*(np.ascontiguousarray(column[order]) for column in columns))
+
 
 def messages_of(chunk: Chunk) -> Units:
     """Each message as one event."""

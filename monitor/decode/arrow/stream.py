@@ -104,7 +104,7 @@ class StreamDecoder:
             except RefusedEvent as fault:
                 rejects.append(_refused(message, 0, bytes(payload), fault))
             except (pa.ArrowException, OSError, ValueError) as error:
-                rejects.append(_refused(message, 0, bytes(payload), _unreadable(error)))
+                rejects.append(_refused(message, 0, bytes(payload), unreadable(error)))
         found: Found = ([], rejects)
         for neighbours in _neighbours(pieces):
             try:
@@ -154,7 +154,7 @@ class StreamDecoder:
                 _extend(found, self._read_joined([piece], known))
             except pa.ArrowException as error:
                 payload = stream_of(piece.original)
-                fault = _unreadable(error)
+                fault = unreadable(error)
                 found[1].append(_refused(piece.message, piece.first_row, payload, fault))
 
     def _read_joined(self, pieces: Sequence[Piece], dictionaries: Dictionaries) -> Found:
@@ -202,7 +202,7 @@ def _refused(message: int, row: int, payload: bytes, fault: RefusedEvent) -> Rej
     return Reject(message, row, fault.reason, fault.detail, payload, *fault.key)
 
 
-def _unreadable(error: Exception) -> RefusedEvent:
+def unreadable(error: Exception) -> RefusedEvent:
     """Return why Arrow cannot read a stream, or a record batch of one."""
     text = str(error)
     is_utf8 = isinstance(error, UnicodeDecodeError) or "UTF8" in text or "UTF-8" in text

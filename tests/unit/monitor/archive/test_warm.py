@@ -18,7 +18,7 @@ from monitor.core.topics import GPU, LABELS, PANES, PREDICTIONS
 from monitor.core.windowing.stored.folding import StoredSlots
 from monitor.core.windowing.stored.spans import Spans
 from monitor.core.windowing.stored.state import SlotState
-from monitor.decode import Decoder, decode_gpu, decode_labels
+from monitor.decode import Decoder, decode_gpu, decode_label_batch
 from monitor.transport.types import Message
 from tests.support.worlds import archive as world
 
@@ -28,7 +28,9 @@ warm.warm_archive(world.CONFIGS)
 n_ready, modules = ready_count(), set(sys.modules)
 assert n_ready > 5, n_ready
 
-rows_of = raw.RawTopics(Decoder([c.schema_ for c in world.CONFIGS]), decode_labels, decode_gpu)
+rows_of = raw.RawTopics(
+    Decoder([c.schema_ for c in world.CONFIGS]), decode_label_batch, decode_gpu
+)
 numbers = range(200)
 for topic, make in ((PREDICTIONS, world.prediction), (LABELS, world.label), (GPU, world.gpu)):
     messages = [Message(i, b"", make(i), 1) for i in numbers]
