@@ -140,6 +140,7 @@ def _baselines(installation: Installation) -> list[Check]:
             checks.append(fit)
             if fit.state is OK:
                 checks += _detectable(model, baseline, len(installation.models))
+                checks += _correlations(model, baseline)
     return checks
 
 
@@ -159,6 +160,21 @@ def _detectable(model: ModelConfig, baseline: Baseline, n_models: int) -> list[C
         )
         for cell in least_found(ScaleCells.of(model, baseline, n_models))
     ]
+
+
+def _correlations(model: ModelConfig, baseline: Baseline) -> list[Check]:
+    """Name the features of a model of rule 2 whose correlations are followed, and why those."""
+    from detectors.multiscale.pairs import pairable
+    from monitor.baseline.reference_products import paired_text
+
+    if model.decision.rule == 1:
+        return []
+    usable = pairable(baseline.variables, baseline.reference.counts[0])
+    if baseline.products is None and len(usable) > 1:
+        detail = "not followed: the baseline has no products of features"
+        return [Check("correlations", model.model, WARNING, detail, "build the baseline again")]
+    text = paired_text(baseline, model)
+    return [Check("correlations", model.model, OK, text)] if text else []
 
 
 def _fit(model: ModelConfig, baseline: Baseline, build: str) -> Check:

@@ -98,6 +98,19 @@ def with_learned_products(
     return replace(baseline, products=replace(products, learned=learned))
 
 
+def paired_text(baseline: Baseline, config: ModelConfig) -> str:
+    """Return which features are paired, and why those; empty without products."""
+    if baseline.products is None:
+        return ""
+    names = baseline.products.features
+    own = ", ".join(f"{name} ({config.features[name].importance})" for name in names)
+    n_others = len(pairable(baseline.variables, baseline.reference.counts[0])) - len(names)
+    text = f"of every two of {own}"
+    if n_others:
+        text += f"; {n_others} of lower importance, or later in the file, are left out"
+    return text
+
+
 def _bins(batch: EventBatch, layout: Layout, features: tuple[str, ...]) -> Bins:
     """Return the counters of the rows' features, shape (F, n)."""
     columns = [batch.schema.numeric.index(name) for name in features]

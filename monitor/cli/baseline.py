@@ -200,10 +200,15 @@ def _reference(
 
 def _print_built(result: BuildResult, as_json: bool) -> None:
     """Print the baseline, its traffic, the decisions on kinds, and hints."""
+    from monitor.baseline.reference_products import paired_text
+
     least = _least_found(result)
     more = result.draft.facts() | ({"hints": list(result.hints)} if result.hints else {})
     if least:
         more["detectable"] = [cell._asdict() for cell in least]
+    paired = paired_text(result.baseline, result.config)
+    if paired:
+        more["correlations"] = paired
     replaced = [str(path) for path in result.replaced]
     _print_baseline(result.baseline, as_json, file=str(result.file), replaced=replaced, **more)
     if as_json:
@@ -213,6 +218,8 @@ def _print_built(result: BuildResult, as_json: bool) -> None:
         typer.echo("found within a day, the least first:")
     for cell in least:
         typer.echo(f"  {cell.text()}")
+    if paired:
+        typer.echo(f"correlations {paired}")
     _print_kinds(result.draft)
     for hint in result.hints:
         typer.echo(hint)

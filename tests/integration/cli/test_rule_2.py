@@ -162,7 +162,10 @@ def test_build_and_check_name_what_is_watched_least(installed, tmp_path):
     least = json.loads(built.out)["detectable"]
     assert 1 <= len(least) <= 5
     assert all(cell["reason"] for cell in least)
+    paired = "of every two of income (high), age (medium), rooms (medium)"
+    assert json.loads(built.out)["correlations"] == paired
     found = json.loads(command("check", tmp_path / "driftline.yaml", "--json").out)
     own = [c for c in found["checks"] if c["check"] == "detectable"]
     assert len(own) == len(least)
     assert all("within a day a shift of" in c["detail"] for c in own)
+    assert [c["detail"] for c in found["checks"] if c["check"] == "correlations"] == [paired]

@@ -68,6 +68,7 @@ from monitor.core.drift.ticks.transitions import advance_foreign, advance_open, 
 from monitor.core.drift.window_results import verdict_table
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import CellState
+from schemas.actions import Action
 from schemas.alerts import NO_DETAILS, UNDETECTABLE, Alert, AlertDetails, Transition
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
@@ -136,6 +137,11 @@ class ScaleDecider(ActingDecider):
         counts = self.cells.counts(window)
         alerts += [alert for tick in ready for alert in self._judge_tick(tick, counts)]
         return alerts + self.pair_watch.take(window, self.open_alerts, self.onsets)
+
+    def take_action(self, action: Action) -> list[Alert]:
+        """Apply what a person did to an incident; return the alerts that it resolves."""
+        alerts = super().take_action(action)
+        return alerts + self.pair_watch.take_action(action, self.open_alerts, self.onsets)
 
     def decide(self, window: Window) -> Decided:
         """Return the results of a window: strongest evidence of its ticks, statistics."""

@@ -7,15 +7,18 @@ import sys
 from dataclasses import replace
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
 from detectors.kernels.scale_evidence import BACK_MARGIN
 from detectors.kernels.scale_state import (
+    ACCEPTED,
     CORRECTION,
     FIRST,
     IS_OPEN,
     N_REFERENCE,
+    OPEN,
     OPEN_COMPONENT,
     OPEN_SCALE,
     SECOND,
@@ -40,6 +43,7 @@ from monitor.core.drift.window_results import DECISION, shared_fields
 from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import CellState
 from monitor.core.incidents.onset_text import onset_text
+from schemas.actions import Action, ActionKind, Label
 from schemas.alerts import Alert, Onset, Transition
 from schemas.baselines import Baseline
 from schemas.config.model import Importance, ModelConfig
@@ -99,6 +103,8 @@ class PairWatch:
         self.cells = PairCells.of(baseline, hours, config.decision.smallest)
         self.peak: CellFinding | None = None
         self._n_left_out = 0
+        self._closed_by = ""
+        """Incident that a person closed while its change has not returned."""
         if self.cells is None:
             return
         plan = self.cells.plan
@@ -127,6 +133,42 @@ class PairWatch:
             self._note_peak(verdicts)
             alerts += self._advance(cells, verdicts, each, open_alerts, onsets)
         return alerts
+
+    def take_action(self, action: Action, open_alerts: OpenAlerts, onsets: Onsets) -> list[Alert]:
+        """Close the alert of a pair that a person closed; the change is not reported again.
+
+        Closed as normal the cell learns while the change lasts, closed as a fault it does not. An
+        undo has it reported again if it is still there.
+        """
+        if self.cells is None:
+            return []
+        own, key = self.averages.cells[-1], self._key(self.cells)
+        is_again = bool(self._closed_by) and self._closed_by == action.incident_id
+        if is_again:
+            self._closed_by = ""
+            own[IS_OPEN] = OPEN if own[IS_OPEN] else 0.0
+        named = {
+            f"{Monitor.DRIFT}|{cell.feature}|{cell.segment}": cell.opened_at_us
+            for cell in action.cells
+            if cell.model_version == self._series.model_version
+        }
+        if action.kind is not ActionKind.CLOSE or key not in named or not own[IS_OPEN]:
+            return []
+        before = open_alerts.get(key)
+        if not is_again and (before is None or before.opened_at_us != named[key]):
+            return []
+        self._closed_by = action.incident_id
+        own[IS_OPEN] = ACCEPTED if action.label is Label.NORMAL else OPEN
+        if before is None:
+            return []
+        now_us = max(self._history.last_us, before.opened_at_us)
+        (alert,) = self._changed(
+            key, resolved(before), Transition.RESOLVED, None, (now_us, now_us), 0,
+            open_alerts, onsets,
+        )  # fmt: skip
+        subject = _subject(self._series.model, alert.feature)
+        title = f"{subject} was closed as {action.label.value} by {action.by}"
+        return [msgspec.structs.replace(alert, title=title)]
 
     def retire(self, window: Window, open_alerts: OpenAlerts, onsets: Onsets) -> list[Alert]:
         """Resolve the alert of a version that gets no more windows."""
@@ -180,8 +222,14 @@ class PairWatch:
         if self.cells is None:
             return UNSET
         history = self._history.export()
-        held = None if self._held is None else HeldTick.of(self._held)
-        return StoredPairs(state_bytes(self.averages), history, self.peak, self._n_left_out, held)
+        return StoredPairs(
+            averages=state_bytes(self.averages),
+            history=history,
+            peak=self.peak,
+            n_left_out=self._n_left_out,
+            held=None if self._held is None else HeldTick.of(self._held),
+            closed_by=self._closed_by,
+        )
 
     def restore(self, stored: StoredPairs) -> None:
         """Restore what :meth:`export` returned.
@@ -210,6 +258,7 @@ class PairWatch:
         if held is not None and (len(held.sums), len(held.rows)) != shape:
             raise DomainError("a tick of another baseline")
         self._held = None if held is None else held.tick()
+        self._closed_by = stored.closed_by
         self._history.restore(stored.history)
         self.peak, self._n_left_out = peak, stored.n_left_out
 
@@ -247,7 +296,9 @@ class PairWatch:
         alerts: list[Alert] = []
         before = open_alerts.get(key) if key is not None else None
         found = None if key is None else self._found(cells, verdicts)
-        if own[IS_OPEN] and key is not None and found is not None:
+        if not own[IS_OPEN]:
+            self._closed_by = ""
+        if own[IS_OPEN] and not self._closed_by and key is not None and found is not None:
             if before is None:
                 begun = self._begin(cells, verdicts, tick.end_us)
                 onsets[key] = begun[:3]
@@ -433,11 +484,16 @@ def _title(
     now_us: int,
 ) -> str:
     """Return the title: which correlation changed, from what to what, since when."""
-    a, b = name.split(" x ", 1)
-    subject = f"{model}: correlation of {a} and {b}"
+    subject = _subject(model, name)
     if change is Transition.RESOLVED:
         return f"{subject} is back at its baseline"
     if found is None:
         return f"{subject} changed, {onset_text(*onset_us, now_us)}"
     before, now = (min(max(r, -1.0), 1.0) for r in (found.p, found.p + found.change))
     return f"{subject} changed from {before:.2f} to {now:.2f}, {onset_text(*onset_us, now_us)}"
+
+
+def _subject(model: str, name: str) -> str:
+    """Return whose correlation an alert is about."""
+    a, b = name.split(" x ", 1)
+    return f"{model}: correlation of {a} and {b}"

@@ -75,6 +75,8 @@ class StoredPairs(msgspec.Struct):
     """Ticks since the last window that had rows and no products."""
     held: HeldTick | None = None
     """A thin tick that is merged with the next one."""
+    closed_by: str = ""
+    """Incident that a person closed while its change has not returned."""
 
 
 class ScaleSeries(msgspec.Struct):

@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detectors.kernels.binning import bin_values, make_grid
+from detectors.kernels.scale_state import N_PHI
 from detectors.multiscale.pairs import paired_values
 from detectors.multiscale.products import product_sums
 from monitor.baseline.build import build_baseline
 from monitor.core.drift.decide import SeriesState
 from monitor.core.drift.ticks.decider import ScaleDecider
 from monitor.core.windowing.baseline_codec import decode, encode
+from schemas.actions import Action, ActionCell, ActionKind, Label
 from schemas.alerts import Alert
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
@@ -125,6 +127,42 @@ def test_a_shift_of_both_features_is_no_change_of_their_correlation():
     stream.run(60)
     alerts = stream.run(36, lift=1.0)
     assert {a.feature for a in alerts} == {"a", "b", "c"}
+
+
+def close(alert: Alert, label: Label) -> Action:
+    cell = ActionCell(alert.model_version, alert.feature, alert.segment, alert.opened_at_us)
+    return Action(
+        action_id="1", kind=ActionKind.CLOSE, label=label, by="ann", time_us=5, incident_id="i",
+        tenant="default", model="paired", cells=(cell,),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("label", [Label.NORMAL, Label.FAULT])
+def test_a_correlation_that_a_person_closed_is_not_reported_again(label):
+    stream = Stream(new())
+    stream.run(60)
+    (opened,) = stream.run(9, correlation=0.6)
+    (closed,) = stream.decider.take_action(close(opened, label))
+    assert (closed.feature, closed.transition) == ("a x b", "resolved")
+    assert closed.title == f"paired: correlation of a and b was closed as {label} by ann"
+    state = msgspec.msgpack.encode(stream.decider.export())
+    stream.decider = new(msgspec.msgpack.decode(state, type=SeriesState))
+    learned = stream.decider.pair_watch.averages.cells[-1, N_PHI]
+    assert stream.run(20, correlation=0.6) == []
+    is_learning = stream.decider.pair_watch.averages.cells[-1, N_PHI] > learned
+    assert is_learning == (label is Label.NORMAL)
+
+
+def test_an_undone_close_reports_the_correlation_again():
+    stream = Stream(new())
+    stream.run(60)
+    (opened,) = stream.run(9, correlation=0.6)
+    closed = close(opened, Label.FAULT)
+    stream.decider.take_action(closed)
+    undo = msgspec.structs.replace(closed, kind=ActionKind.UNDO, label=Label.NONE, cells=())
+    assert stream.decider.take_action(undo) == []
+    (again,) = stream.run(3, correlation=0.6)
+    assert (again.feature, again.transition) == ("a x b", "opened")
 
 
 @pytest.mark.parametrize("at", [5, 63, 66])
