@@ -1,4 +1,4 @@
-"""Labels and GPU telemetry: few events, decoded by msgspec alone."""
+"""Events decoded one by one by msgspec: GPU telemetry, and labels that no kernel is certain of."""
 
 from __future__ import annotations
 
