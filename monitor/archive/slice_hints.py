@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from monitor.core.incidents.slices.pair_set import as_pairs, is_same_side, pair_of
 from monitor.core.incidents.slices.row_set import RowTest, is_missing, mean_test, row_test
 from monitor.core.incidents.slices.sample import RawSample
 from monitor.core.incidents.slices.search import LEVEL, Explained, explain_change
@@ -79,7 +80,8 @@ def hint_on_alert(
     if alert.onset is not None:
         since_us, before_us = alert.onset.onset_us, alert.onset.onset_low_us
     series = (alert.tenant, alert.model, alert.model_version)
-    cell = SampledCell(series, schema, alert.feature, alert.segment)
+    pair = pair_of(alert, schema)
+    cell = SampledCell(series, schema, alert.feature if pair is None else pair[0], alert.segment)
     hint = SliceHint(
         tenant=alert.tenant,
         model=alert.model,
@@ -94,8 +96,10 @@ def hint_on_alert(
     )
     before = rows_before(store, cell, min(before_us, since_us) or since_us)
     since = rows_since(store, cell, (since_us, until_us))
-    explained = explain_change(before, since, row_test(alert, before.values))
-    return _with_result(hint, cell, (before, since), explained)
+    sides, test = (before, since), row_test(alert, before.values) if pair is None else None
+    if pair is not None and (pairs := as_pairs(before, since, pair)) is not None:
+        sides, test = pairs, is_same_side
+    return _with_result(hint, cell, sides, explain_change(*sides, test))
 
 
 def hints_at_night(
