@@ -81,7 +81,7 @@ def watched_models(window: WindowConfig) -> tuple[list[ModelConfig], list[Baseli
                 "model": watched_name(i),
                 "features": {name: {"kind": "numeric", "importance": "high"} for name in "ab"},
                 "window": window,
-                "decision": {"persistence": 1},
+                "decision": {"rule": 1, "persistence": 1},
             }
         )
 

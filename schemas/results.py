@@ -32,6 +32,7 @@ class Reason(StrEnum):
     """The threshold was reached: drift."""
     STILL_FIRING = "still_firing"
     TOO_FEW_SAMPLES = "too_few_samples"
+    """Rule 1: fewer rows than ``min_rows``. Rule 2: fewer than 50, and too few ticks before."""
     NO_BASELINE = "no_baseline"
     NO_DATA = "no_data"
     LATE = "late"

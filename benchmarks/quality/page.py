@@ -108,7 +108,9 @@ def _cells(delay: RuleDelay) -> tuple[str, str, str]:
     return number(delay.median), f"{delay.power:.0%}", number(delay.alarms_before)
 
 
-_PAGE = """# False alarms and detection delays
+_PAGE = """# Rule 1: false alarms and detection delays
+
+Of `decision: {{rule: 1}}`, the default of earlier versions; [rule 2](rule-2.md) is the default now.
 
 Written by `python -m benchmarks.quality --rule 1 --write`; do not edit. Hourly windows, a budget
 of 0.1 false pages per model and month, every firing counted as a page.

@@ -64,6 +64,17 @@ def scales_in_use(state: ScaleState) -> Bools:
     return is_used
 
 
+def can_fire(rule: ScaleRule, state: ScaleState) -> Bools:
+    """Return the cells of which at least one average is old enough to be judged, shape (C,).
+
+    Until then only a total loss is found: :func:`detectors.multiscale.rule.ticks_to_first_verdict`.
+    """
+    hours = state.cells[:, at.AGE, None] * rule.tick_hours
+    is_used = scales_in_use(state) & (hours >= 2 * np.array(SCALE_HOURS) * at.BARELY)
+    found: Bools = np.any(is_used, axis=1)
+    return found
+
+
 def margins_beyond(
     plan: ScalePlan,
     rule: ScaleRule,
@@ -106,4 +117,4 @@ def margins_beyond(
     return np.where(is_used[cell], found, -np.inf)
 
 
-__all__ = ["averages", "expected_shares", "margins_beyond", "scales_in_use"]
+__all__ = ["averages", "can_fire", "expected_shares", "margins_beyond", "scales_in_use"]

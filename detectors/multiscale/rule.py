@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors.kernels.scale_state import N_CONTEXTS
+from detectors.kernels.scale_state import MIN_SAMPLES, N_CONTEXTS
 from detectors.kernels.scales import CLOSED, OPENED, tick
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.state import ScaleState
@@ -106,6 +106,19 @@ class ScaleRule:
             every=np.maximum(1, np.floor(ticks / EVALUATIONS + 1e-9)).astype(np.int64),
             sample_every=np.maximum(1, np.rint(2.0 * ticks)).astype(np.int64),
         )
+
+
+def ticks_to_first_verdict(tick_us: int) -> int:
+    """Return the ticks with rows after which the shortest average of a stream may fire.
+
+    Fewer, or none, are needed where the ticks of the reference have been learned.
+
+    Examples
+    --------
+    >>> ticks_to_first_verdict(TICK_US)
+    15
+    """
+    return round(MIN_SAMPLES) * int(ScaleRule.of(1, BUDGET, tick_us).sample_every[0])
 
 
 @dataclass(frozen=True, slots=True)

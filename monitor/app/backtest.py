@@ -199,13 +199,12 @@ def _check(
     by_ticks = [
         c.model for c in (*catalog.configs.values(), *proposed.values()) if c.decision.rule == 2
     ]
-    for option, is_asked in (("--budget", request.budget is not None), ("--plant", request.plants)):
-        if is_asked and by_ticks:
-            raise ConfigError(
-                f"applies to rule 1, and {by_ticks[0]!r} is judged by rule 2",
-                where=option,
-                fix="add --rule 1, or leave it out",
-            )
+    if request.budget is not None and by_ticks:
+        raise ConfigError(
+            f"solves for eps of rule 1, and {by_ticks[0]!r} is judged by rule 2",
+            where="--budget",
+            fix="set decision.budget, which sets the thresholds of rule 2, or add --rule 1",
+        )
     chosen = {"--store": request.store, "--since": request.since_us, "--until": request.until_us}
     for option, value in chosen.items():
         if request.files and value is not None:

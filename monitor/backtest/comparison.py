@@ -10,6 +10,7 @@ from monitor.backtest.budget import Solution, solve
 from monitor.backtest.delays import SHIFTS_SD, Delay, measure_delays, plantable
 from monitor.backtest.history import History, history_of
 from monitor.backtest.judging import Outcome, judge
+from monitor.backtest.tick_delays import measure_tick_delays
 from schemas.alerts import Alert
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
@@ -98,7 +99,7 @@ def compare(
     history = history_of(panes, config, intake)
     advance("today's config")
     outcome = _judged(history, config, baselines)
-    delays = _delays(history, config, baselines, plants, advance)
+    delays = _delays(history, outcome, baselines, plants, advance)
     today = ConfigSide(outcome, delays, history.alerts)
     if budget is None and proposed is None:
         return ConfigComparison(config.model, today, None, None)
@@ -111,7 +112,7 @@ def compare(
         outcome = solution.outcome
     else:
         outcome = _judged(history, other, baselines)
-    delays = _delays(history, outcome.config, baselines, plants, advance)
+    delays = _delays(history, outcome, baselines, plants, advance)
     return ConfigComparison(
         config.model, today, ConfigSide(outcome, delays, history.alerts), solution
     )
@@ -124,21 +125,20 @@ def _judged(history: History, config: ModelConfig, baselines: Mapping[str, Basel
 
 def _delays(
     history: History,
-    config: ModelConfig,
+    outcome: Outcome,
     baselines: Mapping[str, Baseline],
     plants: Sequence[Plant],
     advance: Callable[[str], None],
 ) -> tuple[Delay, ...]:
-    """Plant what was asked for; sizes of one feature and time go together.
-
-    Shifts are planted into windows: under rule 2, which judges ticks, none are.
-    """
-    if config.decision.rule != 1:
-        return ()
+    """Plant what was asked for into windows, or ticks; sizes of one feature and time together."""
+    config = outcome.config
     sizes: dict[tuple[str, int | None], list[float]] = {}
     for plant in plants:
         if plant.feature in (*plantable(config), SCORE):
             sizes.setdefault((plant.feature, plant.at_us), []).append(plant.shift_sd)
+    if config.decision.rule != 1:
+        alerts = outcome.alerts
+        return tuple(measure_tick_delays(history, config, baselines, alerts, sizes, advance))
     found: list[Delay] = []
     for (feature, at_us), shifts_sd in sizes.items():
         advance(f"planting {feature}")

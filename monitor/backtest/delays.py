@@ -39,15 +39,17 @@ class Delay:
     feature: str
     shift_sd: float
     at_us: int | None
-    """Start of the first planted window; None where it was planted at several places."""
+    """Start of the first planted window or tick; None where it was planted at several places."""
     horizon: int
-    """Windows with rows that the shift was given."""
+    """Windows with rows that the shift was given; under rule 2 ticks."""
     n_starts: int
     """0: the history has no quiet stretch to plant it into."""
     delays: tuple[int, ...]
-    """Of each place where it was found: planted windows up to the one that fired."""
+    """Of each place where it was found: planted windows, or ticks, up to the one that fired."""
     is_firing_anyway: bool = False
     """The feature fired as soon without the shift: its delay is meaningless."""
+    unit_us: int = 0
+    """Length of the ticks that are counted; 0 where windows are."""
 
     @property
     def share_found(self) -> float | None:
@@ -144,7 +146,7 @@ class _Field:
         self._rule, self._starts = decider.rule, [w.start_us for w in windows]
         self._phi = decider.config.decision.phi
         self._feature = feature
-        self._variable = v = _index(baseline, feature)
+        self._variable = v = variable_index(baseline, feature)
         n_variables, segments = len(baseline.variables), baseline.reference.segments
         shape = (len(segments), n_variables, N_COUNTERS)
         # Copies: a view of one variable would keep the counters of all of them.
@@ -250,7 +252,7 @@ class _Field:
             np.tile(before.history, n_shifts),
             np.tile(before.n_windows, n_shifts),
         )
-        matrices = [self._matrix(shift) for shift in shifts_sd]
+        matrices = [planting_matrix(self._baseline, self._variable, s) for s in shifts_sd]
         found: list[int | None] = [None] * n_shifts
         for i in range(start, end):
             counts = np.concatenate([plant(self._counts[i], matrix) for matrix in matrices])
@@ -261,19 +263,37 @@ class _Field:
                 break
         return found
 
-    def _matrix(self, shift_sd: float) -> NDArray[np.float64]:
-        """Return how a shift moves rows; a constant has no scale and does not move."""
-        shift = shift_sd * reference_sd(self._baseline, self._variable)
-        if shift == 0:
-            return np.eye(N_COUNTERS)
-        variable = self._baseline.variables[self._variable]
-        return shift_matrix(
-            variable.edges, self._baseline.reference.counts[0, self._variable], shift
-        )
+
+def planting_matrix(baseline: Baseline, variable: int, shift_sd: float) -> NDArray[np.float64]:
+    """Return how a shift moves the rows of a variable; a constant has no scale, and does not move.
+
+    Parameters
+    ----------
+    variable : int
+        Index into ``baseline.variables``.
+    shift_sd : float
+        In standard deviations of the reference.
+
+    Returns
+    -------
+    ndarray of float64, shape (64, 64)
+        Of :func:`detectors.decision_rule.planting.shift_matrix`.
+    """
+    shift = shift_sd * reference_sd(baseline, variable)
+    if shift == 0:
+        return np.eye(N_COUNTERS)
+    counts = baseline.reference.counts[0, variable]
+    return shift_matrix(baseline.variables[variable].edges, counts, shift)
 
 
-def _index(baseline: Baseline, feature: str) -> int:
-    """Find a numeric variable by name."""
+def variable_index(baseline: Baseline, feature: str) -> int:
+    """Return the index of a numeric variable.
+
+    Raises
+    ------
+    ConfigError
+        If the baseline has none of that name.
+    """
     known = [v.name for v in baseline.variables if v.kind is Kind.NUMERIC]
     if feature not in known:
         raise ConfigError(

@@ -71,7 +71,7 @@ def _side_json(side: ConfigSide) -> dict[str, Any]:
         "tickets_per_week": outcome.tickets_per_week,
         "fired": [_alert_json(alert) for alert in outcome.notified],
         "pipeline": [_pipeline_json(alert) for alert in side.pipeline],
-        "delays": [_delay_json(delay) for delay in side.delays],
+        "delays": [_delay_json(d, outcome.config.window.length_us) for d in side.delays],
     }
 
 
@@ -107,18 +107,21 @@ def _pipeline_json(alert: Alert) -> dict[str, Any]:
     }
 
 
-def _delay_json(delay: Delay) -> dict[str, Any]:
-    """Return one planted shift."""
+def _delay_json(delay: Delay, length_us: int) -> dict[str, Any]:
+    """Return one planted shift; under rule 2 windows are fractions of their number."""
+    unit_us = delay.unit_us or length_us
+    windows = unit_us / length_us if delay.unit_us else 1
     return {
         "feature": delay.feature,
         "shift_sd": delay.shift_sd,
         "at_us": delay.at_us,
-        "horizon_windows": delay.horizon,
+        "horizon_windows": delay.horizon * windows,
         "starts": delay.n_starts,
         "found": len(delay.delays),
         "share_found": delay.share_found,
-        "delay_windows": list(delay.delays),
-        "median_windows": delay.median,
+        "delay_windows": [n * windows for n in delay.delays],
+        "median_windows": None if delay.median is None else delay.median * windows,
+        "median_us": None if delay.median is None else round(delay.median * unit_us),
         "fires_anyway": delay.is_firing_anyway,
     }
 

@@ -53,6 +53,8 @@ def tables_of(report: ConfigComparison) -> list[TextTable]:
             "Windows with rows until any cell of the feature fires (median over the places "
             "where the shift was planted, and in how many of them it was found in time)."
         )
+        if any(d.unit_us for side in report.sides.values() for d in side.delays):
+            note += " Rule 2 judges ticks: its delays are times."
         if _has_two_lengths(report):
             note += " Windows differ in length: their length is given beside their number."
         columns = ("feature", "planted", *names)
@@ -147,7 +149,7 @@ def _severity(alert: Alert | None) -> str:
 def _delay_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
     """Return one line per planted shift."""
     sides = report.sides.values()
-    has_lengths = _has_two_lengths(report)
+    has_lengths = _has_two_lengths(report) or _has_two_units(report)
     keys = dict.fromkeys((d.feature, d.shift_sd) for side in sides for d in side.delays)
     rows = []
     for key in keys:
@@ -159,6 +161,11 @@ def _delay_rows(report: ConfigComparison) -> list[tuple[str, ...]]:
 def _has_two_lengths(report: ConfigComparison) -> bool:
     """Return whether the sides' windows differ, so that their numbers cannot be compared."""
     return len({side.outcome.config.window.length_us for side in report.sides.values()}) > 1
+
+
+def _has_two_units(report: ConfigComparison) -> bool:
+    """Return whether delays of one side are windows, and those of the other ticks."""
+    return len({d.unit_us for side in report.sides.values() for d in side.delays}) > 1
 
 
 def _delays(side: ConfigSide, key: tuple[str, float], *, has_length: bool) -> str:
@@ -176,19 +183,23 @@ def _delay(delay: Delay, length_us: int | None = None) -> str:
     '3 (3 of 5 within 24)'
     >>> _delay(Delay("x", 0.3, None, 24, 5, (2, 2, 3)), 7_200_000_000)
     '3 = 6h (3 of 5 within 24 = 2d)'
+    >>> _delay(Delay("x", 0.3, None, 288, 5, (12, 9, 13), unit_us=300_000_000))
+    '65m (3 of 5 within 1d)'
     """
     since = "" if delay.at_us is None else f" from {minute_text(delay.at_us)}"
     if not delay.n_starts:
         return "no quiet stretch to plant it in"
     if delay.is_firing_anyway:
-        return f"{_windows(delay.delays[0], length_us)}{since}, and fires without it"
-    within = _windows(delay.horizon, length_us)
+        return f"{_time(delay, delay.delays[0], length_us)}{since}, and fires without it"
+    within = _time(delay, delay.horizon, length_us)
     found = f"({len(delay.delays)} of {delay.n_starts} within {within}){since}"
     if delay.median is None:
         return f"not found {found}"
-    return f"{_windows(delay.median, length_us)} {found}"
+    return f"{_time(delay, delay.median, length_us)} {found}"
 
 
-def _windows(n: float, length_us: int | None) -> str:
-    """Write a number of windows, and how long they are together."""
+def _time(delay: Delay, n: float, length_us: int | None) -> str:
+    """Write a number of windows, and how long they are together; of ticks only the latter."""
+    if delay.unit_us:
+        return format_duration(round(n * delay.unit_us))
     return f"{n:g}" if length_us is None else f"{n:g} = {format_duration(round(n * length_us))}"

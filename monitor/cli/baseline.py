@@ -163,7 +163,8 @@ def show(
     from schemas.errors import BaselineError
 
     if path.is_file():
-        _print_baseline(load_baseline(path), as_json, file=str(path))
+        baseline = load_baseline(path)
+        _print_baseline(baseline, as_json, has_tolerance=baseline.ticks is None, file=str(path))
         return
     baselines = [(file, load_baseline(file)) for file in baseline_files(path)]
     if not baselines and not as_json:
@@ -210,7 +211,9 @@ def _print_built(result: BuildResult, as_json: bool) -> None:
     if paired:
         more["correlations"] = paired
     replaced = [str(path) for path in result.replaced]
-    _print_baseline(result.baseline, as_json, file=str(result.file), replaced=replaced, **more)
+    more |= {"file": str(result.file), "replaced": replaced}
+    has_tolerance = result.config.decision.rule == 1
+    _print_baseline(result.baseline, as_json, has_tolerance=has_tolerance, **more)
     if as_json:
         return
     _print_traffic(result.baseline, result.config)
@@ -254,8 +257,8 @@ def _print_kinds(draft: DraftModel) -> None:
         typer.echo("every column is a feature now: remove the label, if it is one of them")
 
 
-def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
-    """Print the baseline by variable and segment."""
+def _print_baseline(baseline: Baseline, as_json: bool, *, has_tolerance: bool, **more: Any) -> None:
+    """Print the baseline by variable and segment, and the tolerance that rule 1 has."""
     from monitor.baseline.description import describe_segments, describe_variables, ticks_text
 
     variables = describe_variables(baseline)
@@ -279,7 +282,8 @@ def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
     )
     model = spell_controls(facts["model"])
     typer.echo(f"baseline {facts['profile_id']} of {model}: {facts['n_rows']:,} rows")
-    typer.echo(f"tolerance: {eps}")
+    if has_tolerance:
+        typer.echo(f"tolerance: {eps}")
     if baseline.ticks is not None:
         typer.echo(f"movement: {ticks_text(baseline.ticks)}")
     if more.get("replaced"):
@@ -288,17 +292,21 @@ def _print_baseline(baseline: Baseline, as_json: bool, **more: Any) -> None:
 
 
 def _print_traffic(baseline: Baseline, config: ModelConfig) -> None:
-    """Compare the reference's rows per window with the minimum for a verdict."""
+    """Print the reference's rows per window, and under rule 1 the minimum for a verdict."""
     from monitor.baseline.description import rows_per_window
     from monitor.core.windowing.window_length import is_thin, length_advice, traffic_text
+    from schemas.config.values import format_duration
 
     window, min_rows = config.window, config.decision.min_rows
     rows = rows_per_window(baseline)
+    is_rule_1 = config.decision.rule == 1
     if rows is None:
-        typer.echo(
-            "traffic: unknown, the reference has no times; "
-            f"a verdict needs {min_rows} rows a window"
-        )
+        needed = f"; a verdict needs {min_rows} rows a window" if is_rule_1 else ""
+        typer.echo(f"traffic: unknown, the reference has no times{needed}")
+        return
+    if not is_rule_1:
+        length = format_duration(window.length_us)
+        typer.echo(f"traffic: {rows:,.0f} rows a window of {length}")
         return
     typer.echo(f"traffic: {traffic_text(rows, window.length_us, min_rows)}")
     if is_thin(rows, min_rows):

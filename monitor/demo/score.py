@@ -104,7 +104,8 @@ def _delay_words(finding: Finding) -> str:
     """Describe the delay; the GPU's own alert comes first."""
     if finding.n_windows is None:
         return "missed"
-    words = f"{finding.n_windows:.1f} windows"
+    hours = finding.n_windows
+    words = f"{hours:.1f} windows" if hours >= 1 else f"{60 * hours:.0f} min"
     if finding.incident and finding.planted.cause is Cause.HARDWARE:
         early = [a.opened_at_us for a in finding.incident.alerts if a.monitor == Monitor.GPU]
         if early:

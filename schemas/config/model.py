@@ -45,7 +45,7 @@ from schemas.time_zones import UTC_NAME
 
 Place = tuple[str | int, ...]
 """Path of a setting."""
-DEFAULT_RULE = 1
+DEFAULT_RULE = 2
 """Decision rule of a model that names none; see :class:`DecisionConfig`."""
 LONGEST_TICK_US = 5 * MINUTE_US
 """Of the ticks that are not given."""
@@ -182,10 +182,7 @@ class DecisionConfig(Strict):
     """Settings of the decision rule."""
 
     rule: int = Field(DEFAULT_RULE, ge=1, le=2)
-    """1 judges windows; 2 judges ticks, over averages of six time constants.
-
-    A model with a canary is judged by rule 1 where none is given.
-    """
+    """1 judges windows; 2 judges ticks, over averages of six time constants."""
     budget: Budget | None = None
     """Incidents without cause a model and month of 730 hours, or ``{fleet: 3}``."""
     max_false_pages_per_month: float = Field(0.1, gt=0)
@@ -384,22 +381,6 @@ class ModelConfig(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _rule_of_canary(cls, data: Any) -> Any:
-        """Judge a model with a canary by rule 1, which plants it, where no rule is given."""
-        if not isinstance(data, dict) or data.get("canary") is None:
-            return data
-        decision = data.get("decision")
-        if isinstance(decision, DecisionConfig):
-            is_given = "rule" in decision.model_fields_set
-            own: Any = decision if is_given else decision.model_copy(update={"rule": 1})
-        elif decision is None or isinstance(decision, dict):
-            own = {"rule": 1} | (decision or {})
-        else:
-            return data
-        return {**data, "decision": own}
-
-    @model_validator(mode="before")
-    @classmethod
     def _zone_of_calendar(cls, data: Any) -> Any:
         """Take the time zone of the calendar for that of the model, where only it is given."""
         calendar = data.get("calendar") if isinstance(data, dict) else None
@@ -417,8 +398,6 @@ class ModelConfig(Strict):
         for name in ("task", "classes"):
             if not getattr(self, name):
                 written.pop(name, None)
-        if self.canary is not None and "decision" in written:
-            written["decision"].pop("rule", None)
         return written
 
     @model_validator(mode="after")
@@ -578,12 +557,6 @@ class ModelConfig(Strict):
                 ("decision", "tick"),
                 f"windows of {format_duration(window.length_us)} are not made of ticks of {tick}",
                 "change decision.tick or window.length",
-            )
-        if self.canary is not None:
-            yield Problem(
-                ("canary",),
-                "a planted shift is not judged by rule 2 yet",
-                "remove canary, or set decision.rule: 1",
             )
 
     def _canary_problems(self) -> Iterator[Problem]:

@@ -19,7 +19,7 @@ from monitor.transport.files import open_source, read_table
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config.model import ModelConfig
 from schemas.config.monitor import MonitorConfig
-from schemas.time_units import HOUR_US
+from schemas.time_units import HOUR_US, MINUTE_US
 from tests.support.data import (
     CAR_LOAN,
     CENSUS,
@@ -35,11 +35,17 @@ pytestmark = pytest.mark.slow
 EXAMPLES = ROOT / "deploy" / "examples" / "models"
 
 
-def model_config(name: str) -> ModelConfig:
+def model_config(name: str, rule: int, pane_us: int = HOUR_US // 6) -> ModelConfig:
     """Return an example's config with panes that are long enough for low traffic."""
     config = load_model(EXAMPLES / f"{name}.yaml")
-    window = config.window.model_copy(update={"pane_us": HOUR_US // 6})
-    return config.model_copy(update={"window": window})
+    return config.model_copy(
+        update={
+            "window": config.window.model_copy(update={"pane_us": pane_us}),
+            "decision": config.decision.model_copy(update={"rule": rule}),
+            "segments": (),
+            "protected": (),
+        }
+    )
 
 
 def run(config: ModelConfig, reference: pa.Table, current: Path, n: int) -> Pipeline:
@@ -74,7 +80,7 @@ def whole(of: DataSource, n: int):
     ],
 )
 def test_car_loan_shift_is_found_within_two_windows_and_nothing_before(of, n):
-    config = model_config("car_loan").model_copy(update={"segments": ()})
+    config = model_config("car_loan", rule=1)
     reference = read_table(of.reference)
     pipeline = run(config, reference, of.analysis, n)
     shift = of.n_quiet // n
@@ -82,6 +88,32 @@ def test_car_loan_shift_is_found_within_two_windows_and_nothing_before(of, n):
     assert min(window_of(a) for a in alerts) == shift + 1
     found = {a.feature for a in alerts if window_of(a) == shift + 1}
     assert {"car_value", "loan_length", "repaid_loan_on_prev_car", "score"} <= found
+
+
+TICK_US = 5 * MINUTE_US
+TICKS_AN_HOUR = HOUR_US // TICK_US
+SHIFTED = {"car_value", "loan_length", "repaid_loan_on_prev_car", "score"}
+
+
+@pytest.mark.parametrize(
+    ("of", "n", "found"),
+    [
+        # 125 rows are few for the smaller shifts, which take three ticks and more.
+        pytest.param(CAR_LOAN, 125, {"car_value"}, id="extract-125"),
+        pytest.param(WHOLE_CAR_LOAN, 1_000, SHIFTED, marks=needs_shared_data, id="whole-1000"),
+    ],
+)
+def test_car_loan_shift_is_found_within_two_ticks_and_nothing_before(of, n, found):
+    config = model_config("car_loan", rule=2, pane_us=TICK_US)
+    pipeline = run(config, read_table(of.reference), of.analysis, n * TICKS_AN_HOUR)
+    shift_us = of.n_quiet // n * TICK_US
+    alerts = opened(pipeline)
+    assert min(a.time_us for a in alerts) == shift_us + 2 * TICK_US
+    assert found <= {a.feature for a in alerts if a.time_us == shift_us + 2 * TICK_US}
+    assert {a.feature for a in alerts} >= SHIFTED
+    for alert in alerts:
+        assert alert.onset is not None
+        assert alert.onset.onset_low_us <= shift_us <= alert.onset.onset_high_us, alert.title
 
 
 def households(relp: pa.ChunkedArray) -> np.ndarray:
@@ -109,7 +141,7 @@ def shuffle_within_years(table: pa.Table, seed: int) -> pa.Table:
     ],
 )
 def test_employment_has_no_page_and_tickets_only_for_ancestry_and_great_age(of, n, tmp_path):
-    config = model_config("employment").model_copy(update={"segments": (), "protected": ()})
+    config = model_config("employment", rule=1)
     reference = read_table(of.reference)
     analysis = read_table(of.analysis)
     file = tmp_path / "analysis.parquet"
@@ -124,3 +156,21 @@ def test_employment_has_no_page_and_tickets_only_for_ancestry_and_great_age(of, 
         )
     assert alerts, "both have changed in each of the sources"
     assert all(window_of(a) >= of.n_quiet // n for a in alerts), "2016 is a negative control"
+
+
+@pytest.mark.parametrize(
+    ("of", "n", "changed"),
+    [
+        pytest.param(CENSUS, 1_000, set(), id="extract-1000"),
+        pytest.param(WHOLE_CENSUS, 12_000, {"ANC", "AGEP"}, marks=needs_shared_data, id="whole"),
+    ],
+)
+def test_employment_opens_nothing_in_2016_under_rule_2(of, n, changed, tmp_path):
+    config = model_config("employment", rule=2, pane_us=TICK_US)
+    file = tmp_path / "analysis.parquet"
+    pq.write_table(shuffle_within_years(read_table(of.analysis), seed=1), file)
+    pipeline = run(config, read_table(of.reference), file, n)
+    alerts = opened(pipeline)
+    assert {a.feature for a in alerts} <= changed
+    assert not [a for a in pipeline.alerts() if a.severity is Severity.PAGE]
+    assert all(a.time_us > of.n_quiet * HOUR_US // n for a in alerts), "a negative control"

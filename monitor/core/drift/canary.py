@@ -53,6 +53,13 @@ class CanaryState(msgspec.Struct, array_like=True):
     """Planted windows with too few rows."""
 
 
+def ended_planting(state: CanaryState | None) -> CanaryState | None:
+    """Return the state of a canary whose planting ends without outcome: the rule has changed."""
+    if state is None:
+        return None
+    return CanaryState(state.feature, state.cycle, max(state.n_windows, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Sighting:
     """Result of one planting, at its end."""
@@ -68,9 +75,59 @@ class Sighting:
     """Rows of its reference."""
     effect: float = 0.0
     """Share of rows by which the shift changes the most affected set."""
+    action: str = ""
+    """Rule 2: what to do about a missed shift."""
 
 
-class Canary:
+class CanarySchedule:
+    """When the canary of a model is planted: a function of event time and the model's name."""
+
+    def __init__(self, series: SeriesId, config: ModelConfig) -> None:
+        assert config.canary is not None
+        self.settings: CanaryConfig = config.canary
+        self.feature = self.settings.feature or config.schema_.numeric[0]
+        self._length_us = config.window.length_us
+        self.n_cycle = self.settings.every_us // self._length_us
+        self._offset = zlib.crc32(f"{series.tenant}/{series.model}".encode()) % self.n_cycle
+
+    @staticmethod
+    def fits(config: ModelConfig, baseline: Baseline) -> bool:
+        """Return whether a canary is configured, and the baseline has its feature."""
+        if config.canary is None:
+            return False
+        feature = config.canary.feature or config.schema_.numeric[0]
+        return any(v.name == feature and v.kind is Kind.NUMERIC for v in baseline.variables)
+
+    def place(self, start_us: int) -> tuple[int, int]:
+        """Return the cycle of a window, or of the one that a tick is in, and its index in it."""
+        return divmod(start_us // self._length_us + self._offset, self.n_cycle)
+
+    def is_planted(self, start_us: int) -> bool:
+        """Whether a shift is planted at a time, unless the planting has already ended."""
+        return self.place(start_us)[1] >= self.n_cycle - self.settings.within
+
+
+def planted_shift(baseline: Baseline, variable: int, shift_sd: float) -> NDArray[np.float64] | None:
+    """Return how a canary moves the rows of a variable; None if the reference has no spread.
+
+    Rows beyond the extremes are always detected. A bounded feature never drifts there, and its
+    canary would be found with any tolerance: they stay in the outermost bins.
+    """
+    try:
+        sd = reference_sd(baseline, variable)
+    except BaselineError:  # no values; one feature must not stop a partition
+        return None
+    if not 0 < sd < math.inf:
+        return None
+    known, counts = baseline.variables[variable], baseline.reference.counts
+    matrix = shift_matrix(known.edges, counts[0, variable], shift_sd * sd)
+    for outer, beyond in ((0, UNDERFLOW), (known.n_bins - 1, OVERFLOW)):
+        matrix[: known.n_bins, outer] += matrix[: known.n_bins, beyond]
+        matrix[: known.n_bins, beyond] = 0.0
+    return matrix
+
+
+class Canary(CanarySchedule):
     """Evaluates the shadow of one feature, window by window.
 
     Parameters
@@ -101,16 +158,12 @@ class Canary:
         rule: Rule,
         state: CanaryState | None = None,
     ) -> None:
-        assert config.canary is not None
-        self.settings: CanaryConfig = config.canary
-        self.feature = self.settings.feature or config.schema_.numeric[0]
+        super().__init__(series, config)
         names = [variable.name for variable in baseline.variables]
         self.variable = names.index(self.feature)
         # Evidence belongs to the sets of one feature; the config may have another one now.
         is_same = state is not None and state.feature == self.feature
         self.state = state if state is not None and is_same else CanaryState(self.feature)
-        self._n_cycle = self.settings.every_us // config.window.length_us
-        self._offset = zlib.crc32(f"{series.tenant}/{series.model}".encode()) % self._n_cycle
         self._baseline, self._rule, self._phi = baseline, rule, config.decision.phi
         known, counts = baseline.variables[self.variable], baseline.reference.counts
         self._layout = SetLayout.of([cell_sets(known, counts[0, self.variable])])
@@ -118,30 +171,9 @@ class Canary:
             Evidence.from_bytes(self.state.evidence, self._layout)  # raises for a damaged state
         self._matrix = self._shift()
 
-    @staticmethod
-    def fits(config: ModelConfig, baseline: Baseline) -> bool:
-        """Return whether a canary is configured, and the baseline has its feature."""
-        if config.canary is None:
-            return False
-        feature = config.canary.feature or config.schema_.numeric[0]
-        return any(v.name == feature and v.kind is Kind.NUMERIC for v in baseline.variables)
-
     def _shift(self) -> NDArray[np.float64] | None:
         """Return the shift of the rows; None if the reference has no spread."""
-        try:
-            sd = reference_sd(self._baseline, self.variable)
-        except BaselineError:  # no values; one feature must not stop a partition
-            return None
-        if not 0 < sd < math.inf:
-            return None
-        known, counts = self._baseline.variables[self.variable], self._baseline.reference.counts
-        matrix = shift_matrix(known.edges, counts[0, self.variable], self.settings.shift * sd)
-        # Rows beyond the extremes are always detected. A bounded feature never drifts there, and
-        # its canary would be found with any tolerance.
-        for outer, beyond in ((0, UNDERFLOW), (known.n_bins - 1, OVERFLOW)):
-            matrix[: known.n_bins, outer] += matrix[: known.n_bins, beyond]
-            matrix[: known.n_bins, beyond] = 0.0
-        return matrix
+        return planted_shift(self._baseline, self.variable, self.settings.shift)
 
     def effect(self, reference: NDArray[np.int64]) -> float:
         """Return the share of rows by which the shift changes the most affected set."""
@@ -149,15 +181,6 @@ class Canary:
         planted = self._layout.tally(plant(reference, self._matrix)[None])
         moved = planted - self._layout.tally(reference[None])
         return float(np.abs(moved).max() / max(int(reference.sum()), 1))
-
-    def place(self, window: Window) -> tuple[int, int]:
-        """Return the cycle of a window, and its index in the cycle."""
-        ordinal = window.start_us // (window.end_us - window.start_us) + self._offset
-        return divmod(ordinal, self._n_cycle)
-
-    def is_planted(self, window: Window) -> bool:
-        """Whether a shift is planted into this window, unless the planting has already ended."""
-        return self.place(window)[1] >= self._n_cycle - self.settings.within
 
     def take(
         self,
@@ -173,7 +196,7 @@ class Canary:
         Parameters
         ----------
         window : Window
-            A window for which :meth:`is_planted` is True.
+            A planted window: see :meth:`is_planted`.
         counts, reference : ndarray of int64, shape (64,)
             Counters of the feature over all rows.
         evidence : Evidence
@@ -186,7 +209,7 @@ class Canary:
         list of Sighting
             At most one, at the end of a planting.
         """
-        cycle, at = self.place(window)
+        cycle, at = self.place(window.start_us)
         if self.state.cycle != cycle:
             can_begin = self._matrix is not None and not is_firing
             kept = evidence.to_bytes() if can_begin else b""
@@ -197,7 +220,7 @@ class Canary:
             return []
         if is_firing:
             return [self._end(self._skipped(is_firing))]
-        return self._judge(counts, reference, is_last=at == self._n_cycle - 1)
+        return self._judge(counts, reference, is_last=at == self.n_cycle - 1)
 
     def leave(self, window: Window) -> list[Sighting]:
         """End a planting whose last windows did not arrive.
@@ -212,7 +235,9 @@ class Canary:
         list of Sighting
             At most one.
         """
-        is_same = self.state.cycle == self.place(window)[0] and self.is_planted(window)
+        is_same = self.state.cycle == self.place(window.start_us)[0] and self.is_planted(
+            window.start_us
+        )
         if self.state.is_over or is_same:
             return []
         return [self._end(self._ended())]

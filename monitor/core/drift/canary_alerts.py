@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from monitor.core.drift.alerts import finite
-from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
+from monitor.core.drift.canary import CanaryOutcome, CanarySchedule, Sighting
 from monitor.core.identity import alert_id
 from monitor.core.incidents.alerting import REMEMBERED_HOLDS, CellState, Closed
 from schemas.alerts import CANARY_MISSED, Alert, Severity, Transition
@@ -83,7 +83,7 @@ def _opened(sighting: Sighting, window: Window, n_hold: int) -> CellState:
 
 
 def build_canary_alert(
-    canary: Canary,
+    canary: CanarySchedule,
     sighting: Sighting,
     series: SeriesId,
     window: Window,
@@ -146,7 +146,7 @@ def _alert(
     )
 
 
-def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
+def _title(canary: CanarySchedule, sighting: Sighting, series: SeriesId) -> str:
     """Return the title: shift, feature, and outcome."""
     shift, feature = f"{canary.settings.shift:g} sd", canary.feature
     n = f"{sighting.n_windows} window{'s' * (sighting.n_windows != 1)}"
@@ -158,8 +158,10 @@ def _title(canary: Canary, sighting: Sighting, series: SeriesId) -> str:
     )
 
 
-def _action(canary: Canary, sighting: Sighting) -> str:
+def _action(canary: CanarySchedule, sighting: Sighting) -> str:
     """Return the first action, depending on the cause: tolerance, window size, or rule."""
+    if sighting.action:
+        return sighting.action
     decision, moved = sighting.decision, f"the shift moves {sighting.effect:.1%} of the rows"
     if decision is None:
         return "Windows did not come: look whether detect keeps up, and at its watermark."

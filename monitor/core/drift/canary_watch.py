@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from detectors.decision_rule.decision import Evidence
 from detectors.decision_rule.sets import SetLayout
 from detectors.decision_rule.settings import Rule
-from monitor.core.drift.canary import Canary, CanaryState, Sighting
+from monitor.core.drift.canary import Canary, CanarySchedule, CanaryState, Sighting
 from monitor.core.drift.canary_alerts import (
     MONITOR,
     advance,
@@ -63,7 +65,7 @@ class CanaryWatch:
         self, window: Window, evidence: Evidence, layout: SetLayout
     ) -> Evidence | None:
         """Return the evidence of the shadowed cell before a planted window, else None."""
-        if self.canary is None or not self.canary.is_planted(window):
+        if self.canary is None or not self.canary.is_planted(window.start_us):
             return None
         return evidence.of_cell(layout, self.canary.variable)
 
@@ -97,7 +99,7 @@ class CanaryWatch:
         """
         canary = self.canary
         own = None if canary is None or is_retired else cell_key(canary.feature)
-        ended = self._end(own, window, open_alerts, closed_alerts)
+        ended = self.end_others(own, window, open_alerts, closed_alerts)
         if canary is None:
             return [], ended
         sightings, v = canary.leave(window), canary.variable
@@ -105,17 +107,35 @@ class CanaryWatch:
             counts = align_counts(window.segments, self._baseline.reference.segments)[v]
             is_firing = is_withheld or f"drift|{canary.feature}|{ALL}" in open_alerts
             sightings += canary.take(window, counts, reference[v], before, is_firing=is_firing)
+        results, alerts = self.report(canary, sightings, window, open_alerts, closed_alerts)
+        return results, [*alerts, *ended]
+
+    def report(
+        self,
+        canary: CanarySchedule,
+        sightings: Sequence[Sighting],
+        window: Window,
+        open_alerts: OpenAlerts,
+        closed_alerts: ClosedAlerts,
+    ) -> tuple[list[DetectorResult], list[Alert]]:
+        """Return the results of plantings that ended with a window, and the changes of the alert.
+
+        Parameters
+        ----------
+        open_alerts, closed_alerts : dict
+            Alerts of the series; **updated in place**.
+        """
         results = [canary_result(sighting, canary, window) for sighting in sightings]
         alerts = [
             alert
             for sighting in sightings
             for alert in self._advance(canary, sighting, window, open_alerts, closed_alerts)
         ]
-        return results, [*alerts, *ended]
+        return results, alerts
 
     def _advance(
         self,
-        canary: Canary,
+        canary: CanarySchedule,
         sighting: Sighting,
         window: Window,
         open_alerts: OpenAlerts,
@@ -136,7 +156,7 @@ class CanaryWatch:
             closed_alerts[key] = Closed(window.end_us, state.n_hold)
         return [build_canary_alert(canary, sighting, self._series, window, state, change)]
 
-    def _end(
+    def end_others(
         self, own: str | None, window: Window, open_alerts: OpenAlerts, closed_alerts: ClosedAlerts
     ) -> list[Alert]:
         """Resolve the alerts of all other canaries, which nothing else would resolve."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from monitor.core.drift.coverage import Coverage, joined
 from monitor.core.incidents.text import share_text
-from monitor.core.windowing.window_length import length_advice
+from monitor.core.windowing.window_length import first_verdict_text, length_advice
 from schemas.config.model import ModelConfig
 from schemas.results import Reason
 
@@ -30,8 +30,9 @@ _ADVICE = {
 
 _SEGMENT = {
     "no_data": "no rows; do the events carry it, with the values of the baseline?",
-    "too_few_samples": "too few rows; a longer window.length would have more",
+    "too_few_samples": "too few rows",
 }
+_FEW_ROWS = "a longer window.length would have more"
 
 
 def coverage_lines(
@@ -56,7 +57,7 @@ def coverage_lines(
     ]
     for name, coverage in sorted(coverages.items()):
         lines += _reasons(name[1], coverage, configs.get(name))
-        lines += _segments(name[1], coverage)
+        lines += _segments(name[1], coverage, configs.get(name))
     return lines
 
 
@@ -111,14 +112,18 @@ def _reasons(model: str, coverage: Coverage, config: ModelConfig | None) -> list
     return lines
 
 
-def _segments(model: str, coverage: Coverage) -> list[str]:
+def _segments(model: str, coverage: Coverage, config: ModelConfig | None) -> list[str]:
     """Return one line per reason for segments without any verdict."""
+    texts = _SEGMENT
+    if config is not None:
+        rows = _FEW_ROWS if config.decision.rule == 1 else first_verdict_text(config.tick_us)
+        texts = {**_SEGMENT, Reason.TOO_FEW_SAMPLES.value: f"too few rows; {rows}"}
     by_reason: dict[str, list[str]] = {}
     for segment, reason in coverage.unjudged_segments().items():
         by_reason.setdefault(reason, []).append(segment)
     return [
         f"  {model}: no verdict in any window for {_named(segments)}: "
-        f"{_SEGMENT.get(reason, reason.replace('_', ' '))}"
+        f"{texts.get(reason, reason.replace('_', ' '))}"
         for reason, segments in sorted(by_reason.items())
     ]
 
@@ -132,6 +137,8 @@ def _named(segments: list[str]) -> str:
 
 def _why(reason: str, rows: float, config: ModelConfig | None) -> str:
     """Return a reason with what to change."""
+    if reason == Reason.TOO_FEW_SAMPLES and config is not None and config.decision.rule != 1:
+        return f"too few ticks with rows; {first_verdict_text(config.tick_us)}"
     if reason == Reason.TOO_FEW_SAMPLES and config is not None:
         window, min_rows = config.window, config.decision.min_rows
         advice = length_advice(rows, window.length_us, min_rows, window.pane_us)

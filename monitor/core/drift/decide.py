@@ -33,7 +33,7 @@ from detectors.decision_rule.settings import Rule
 from detectors.evaluate.plan import StatisticPlan
 from monitor.core.drift.alert_details import details_of_window
 from monitor.core.drift.alerts import CellGroup, CellView, build_alert
-from monitor.core.drift.canary import CanaryState
+from monitor.core.drift.canary import CanaryState, ended_planting
 from monitor.core.drift.canary_alerts import MONITOR
 from monitor.core.drift.canary_watch import CanaryWatch
 from monitor.core.drift.cells import align_counts, count_cells, family, importance_of
@@ -173,10 +173,16 @@ class SeriesDecider:
         self._statistic_plan: StatisticPlan | None = None
         self._season: tuple[bytes, TolerancePlan, NDArray[np.int64]] | None = None
         self._slots: tuple[tuple[int, int], tuple[int, ...]] | None = None
-        planted = state.canary if state is not None else None
-        self.canary = CanaryWatch(series, config, baseline, self.rule, planted)
+        self.canary = self._canary_watch(state)
         if state is not None:
             self._restore(state)
+
+    def _canary_watch(self, state: SeriesState | None) -> CanaryWatch:
+        """Return the canary of the series, which continues its planting under the same rule."""
+        planted = state.canary if state is not None else None
+        if state is not None and state.rule is not UNSET:
+            planted = ended_planting(planted)
+        return CanaryWatch(self.series, self.config, self.baseline, self.rule, planted)
 
     @property
     def is_retired(self) -> bool:

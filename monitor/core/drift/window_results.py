@@ -16,7 +16,7 @@ from detectors.evaluate.cells import Statistic
 from detectors.evaluate.fairness_rows import evaluate_fairness
 from detectors.evaluate.plan import StatisticPlan
 from monitor.core.drift.alerts import CellGroup, finite
-from monitor.core.drift.canary import Canary, CanaryOutcome, Sighting
+from monitor.core.drift.canary import CanaryOutcome, CanarySchedule, Sighting
 from monitor.core.drift.cells import label_of
 from schemas.baselines import Baseline, Kind
 from schemas.config.model import ModelConfig
@@ -206,7 +206,7 @@ def most_frequent_reason(outcomes: Mapping[tuple[str, str], int]) -> str:
     return max(sorted(counts), key=lambda reason: counts[reason], default="")
 
 
-def canary_result(sighting: Sighting, canary: Canary, window: Window) -> DetectorResult:
+def canary_result(sighting: Sighting, canary: CanarySchedule, window: Window) -> DetectorResult:
     """Return the result of one planted shift: the number of windows until its detection."""
     decision, is_found = sighting.decision, sighting.outcome is CanaryOutcome.FOUND
     has_verdict = sighting.outcome is not CanaryOutcome.SKIPPED

@@ -9,7 +9,7 @@ from monitor.core.incidents.alerting import CellState
 from monitor.core.incidents.text import share_text
 from monitor.core.pipeline_health.state import SharePool, UnjudgedRun
 from monitor.core.pipeline_health.volume_watch import VolumeChange
-from monitor.core.windowing.window_length import length_advice
+from monitor.core.windowing.window_length import first_verdict_text, length_advice
 from schemas.alerts import LATE_EVENTS, REJECTED_EVENTS, Alert, Transition
 from schemas.config.model import ModelConfig
 from schemas.monitors import Monitor
@@ -73,8 +73,11 @@ def no_verdict_alert(change: AlertChange, config: ModelConfig, run: UnjudgedRun)
     if change.transition is Transition.RESOLVED:
         return _alert(change, config, title=f"{config.model}: windows have verdicts again")
     rows = run.n_rows / run.n_windows
-    title = f"{config.model}: no verdict in {run.n_windows} windows"
-    if run.reason == Reason.TOO_FEW_SAMPLES:
+    title = f"{config.model}: no verdict in {run.n_windows} window{'s' * (run.n_windows != 1)}"
+    if run.reason == Reason.TOO_FEW_SAMPLES and config.decision.rule != 1:
+        title += f", {rows:.3g} rows a window"
+        action = first_verdict_text(config.tick_us)
+    elif run.reason == Reason.TOO_FEW_SAMPLES:
         min_rows = config.decision.min_rows
         title += f", {rows:.0f} rows a window where a verdict needs {min_rows}"
         window = config.window

@@ -28,6 +28,7 @@ from monitor.core.pipeline_health.alerts import (
 )
 from monitor.core.pipeline_health.state import PipelineState, SharePool, UnjudgedRun
 from monitor.core.pipeline_health.volume_watch import SILENT_SHARE, VolumeChange, VolumeWatch
+from monitor.core.windowing.window_length import windows_to_first_verdict
 from schemas.alerts import (
     LATE_EVENTS,
     NO_VERDICT,
@@ -285,7 +286,7 @@ class PipelineWatch:
             first_us = run.start_us if run.n_windows else start_us
             run = UnjudgedRun(run.n_windows + 1, run.n_rows + n_rows, first_us, reason)
             self.state.run = run
-            if run.n_windows < self._config.pipeline.max_unjudged_windows:
+            if run.n_windows < self._max_unjudged_windows(reason):
                 return []
             after, change = self._fired(NO_VERDICT, Severity.TICKET, first_us, (start_us, end_us))
         self._keep(NO_VERDICT, after, change, end_us)
@@ -293,6 +294,14 @@ class PipelineWatch:
             return []
         made = AlertChange(NO_VERDICT, after, change, start_us, end_us)
         return [no_verdict_alert(made, self._config, self.state.run)]
+
+    def _max_unjudged_windows(self, reason: str) -> int:
+        """Return the windows without verdict that open an alert: more than rule 2 begins with."""
+        limit = self._config.pipeline.max_unjudged_windows
+        if reason != Reason.TOO_FEW_SAMPLES or self._config.decision.rule == 1:
+            return limit
+        n_first = windows_to_first_verdict(self._config.tick_us, self._config.window.length_us)
+        return max(limit, n_first + 1)
 
     def _keep(self, rule: str, after: CellState, change: Transition | None, end_us: int) -> None:
         """Store the alert of a rule."""

@@ -1,4 +1,4 @@
-"""How long a window must be for its rows to give a verdict. Pure."""
+"""How many rows, or ticks with rows, are needed for a verdict. Pure."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from schemas.config.values import format_duration
 from schemas.time_units import MINUTE_US
 
+ROWS_OF_LOSS = 50
+"""Rule 2: rows from which a total loss is found, on the first day too."""
 _LENGTHS_US = tuple(
     minutes * MINUTE_US
     for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 180, 240, 360, 480, 720, 1440, 2880, 10080)
@@ -97,3 +99,34 @@ def traffic_text(rows_per_window: float, length_us: int, min_rows: int) -> str:
         return text
     needed = needed_rows(min_rows)
     return f"{text}; a verdict needs {min_rows}, so aim at {needed:.0f}"
+
+
+def first_verdict_text(tick_us: int) -> str:
+    """Return how much traffic rule 2 needs for a verdict: rows for a total loss, or ticks.
+
+    Examples
+    --------
+    >>> first_verdict_text(300_000_000)
+    'a verdict needs 50 rows a window, or 15 ticks of 5m with rows before it'
+    """
+    # imported here: commands that state no verdict do not load the kernels
+    from detectors.multiscale.rule import ticks_to_first_verdict
+
+    n_ticks, tick = ticks_to_first_verdict(tick_us), format_duration(tick_us)
+    return (
+        f"a verdict needs {ROWS_OF_LOSS} rows a window, "
+        f"or {n_ticks} ticks of {tick} with rows before it"
+    )
+
+
+def windows_to_first_verdict(tick_us: int, length_us: int) -> int:
+    """Return in how many windows rule 2 gives its first verdict at the latest, in steady traffic.
+
+    Examples
+    --------
+    >>> windows_to_first_verdict(300_000_000, 3_600_000_000)
+    2
+    """
+    from detectors.multiscale.rule import ticks_to_first_verdict
+
+    return -(-ticks_to_first_verdict(tick_us) * tick_us // length_us)

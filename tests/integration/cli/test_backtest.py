@@ -1,4 +1,8 @@
-"""``driftline backtest`` as a user runs it: on real data, on stored panes, and on bad input."""
+"""``driftline backtest`` as a user runs it: on real data, on stored panes, and on bad input.
+
+Windows, tolerances, budgets and delays in windows are those of rule 1; ``test_rule_2.py`` has
+those of rule 2.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from tests.support.repository import ROOT
 
 pytestmark = pytest.mark.integration
 
+RULE_1 = MODEL + "decision: {rule: 1}\n"
 CAR_LOAN = (ROOT / "deploy/examples/models/car_loan.yaml").read_text()
 SIDE = {
     "window_us": int,
@@ -61,10 +66,11 @@ def cars(tmp_path_factory) -> Path:
     (folder / "models").mkdir()
     text = CAR_LOAN.replace("length: 1h", "length: 1h\n  pane: 10m")
     text = text.replace("segments: [salary_range]\n", "")
-    (folder / "models/car_loan.yaml").write_text(text)
+    rule_1 = text + "decision: {rule: 1}\n"
+    (folder / "models/car_loan.yaml").write_text(rule_1)
     (folder / "driftline.yaml").write_text("models: [models/*.yaml]\n")
-    (folder / "dull.yaml").write_text(text + "decision: {eps: 0.2}\n")
-    (folder / "slow.yaml").write_text(text.replace("length: 1h", "length: 2h"))
+    (folder / "dull.yaml").write_text(text + "decision: {rule: 1, eps: 0.2}\n")
+    (folder / "slow.yaml").write_text(rule_1.replace("length: 1h", "length: 2h"))
     model, reference = folder / "models/car_loan.yaml", LOANS.reference
     built = command("baseline", "build", model, "-r", reference, "-o", folder / "baselines")
     assert built.code == 0, built.err
@@ -159,8 +165,10 @@ def test_a_budget_on_a_quiet_history_gives_lines_that_can_be_pasted(cars):
     assert (budget["allowed"], budget["alarms"]) == (0, 0)
     assert found["proposed"]["max_false_pages_per_month"] == 2
     assert found["proposed"]["threshold"] < found["today"]["threshold"]
-    text = (cars / "models/car_loan.yaml").read_text() + budget["config"]
+    text = (cars / "models/car_loan.yaml").read_text().replace("decision: {rule: 1}\n", "")
+    text += budget["config"]
     decision = parse_model(text, "pasted.yaml").decision
+    assert decision.rule == 1
     assert decision.max_false_pages_per_month == 2
     assert decision.eps == budget["eps"] == found["proposed"]["eps"]
 
@@ -187,6 +195,7 @@ def test_a_person_reads_tables_and_gets_a_page(cars):
 def here(tmp_path_factory) -> Path:
     """Four hours of events, the last of them drifted, also in a store."""
     folder = install(tmp_path_factory.mktemp("small") / "here")
+    write(folder / "models/loans.yaml", RULE_1)
     table = rows(4 * 3600, seed=1)
     income = table["income"].to_numpy().copy()
     income[2 * 3600 :] += 15_000
@@ -247,7 +256,7 @@ def test_the_json_has_every_field_with_its_type(here):
     (delay, *_) = model["today"]["delays"]
     assert set(delay) == {
         *("feature", "shift_sd", "at_us", "horizon_windows", "starts", "found"),
-        *("share_found", "delay_windows", "median_windows", "fires_anyway"),
+        *("share_found", "delay_windows", "median_windows", "median_us", "fires_anyway"),
     }
     assert set(model["budget"]) == {
         *("false_pages_per_month", "months", "allowed", "alarms"),
@@ -265,9 +274,10 @@ def test_no_event_at_all_is_nothing_to_judge(here):
 
 def test_a_model_without_rows_is_named_and_one_that_is_proposed_is_refused(here, tmp_path):
     folder = install(tmp_path / "two")
-    fraud = write(folder / "models/fraud.yaml", MODEL.replace("loans", "fraud"))
+    write(folder / "models/loans.yaml", RULE_1)
+    fraud = write(folder / "models/fraud.yaml", RULE_1.replace("loans", "fraud"))
     config, events = folder / "driftline.yaml", folder / "events.jsonl"
-    dull = write(tmp_path / "dull.yaml", MODEL + "decision: {eps: 0.2}\n")
+    dull = write(tmp_path / "dull.yaml", MODEL + "decision: {rule: 1, eps: 0.2}\n")
     found = report_of(events, "--config", config, "--proposed", dull)
     assert [m["model"] for m in found["models"]] == ["loans"]
     assert found["without_history"] == ["fraud"]
@@ -293,7 +303,7 @@ def write(path: Path, text: str) -> Path:
 
 
 def test_another_installation_may_be_proposed(here):
-    write(here / "next/models/loans.yaml", MODEL + "decision: {persistence: 4}\n")
+    write(here / "next/models/loans.yaml", MODEL + "decision: {rule: 1, persistence: 4}\n")
     proposed = write(here / "next/driftline.yaml", "models: [models/*.yaml]\n")
     config = here / "driftline.yaml"
     (found,) = report_of(here / "quiet.parquet", "--config", config, "--proposed", proposed)[
@@ -305,12 +315,12 @@ def test_another_installation_may_be_proposed(here):
 
 
 def test_what_cannot_be_judged_is_a_line_and_an_exit_code(here):
-    write(here / "other/models/fraud.yaml", MODEL.replace("loans", "fraud"))
+    write(here / "other/models/fraud.yaml", RULE_1.replace("loans", "fraud"))
     other_set = write(here / "other/driftline.yaml", "models: [models/*.yaml]\n")
-    renamed = write(here / "renamed.yaml", MODEL.replace("loans", "loand"))
-    grown = write(here / "grown.yaml", MODEL.replace("job:", "age: {kind: numeric}\n  job:"))
-    broken = write(here / "broken.yaml", MODEL + "decision: {eps: 2}\n")
-    odd = write(here / "odd.yaml", MODEL.replace("length: 1h", "length: 25s, pane: 5s"))
+    renamed = write(here / "renamed.yaml", RULE_1.replace("loans", "loand"))
+    grown = write(here / "grown.yaml", RULE_1.replace("job:", "age: {kind: numeric}\n  job:"))
+    broken = write(here / "broken.yaml", MODEL + "decision: {rule: 1, eps: 2}\n")
+    odd = write(here / "odd.yaml", RULE_1.replace("length: 1h", "length: 25s, pane: 5s"))
     bare = write(here / "bare/driftline.yaml", f"models: [{here}/models/*.yaml]\n")
     events, config = here / "events.parquet", here / "driftline.yaml"
     for code, words, *arguments in (

@@ -131,7 +131,11 @@ def test_nearly_everything_late_is_a_pipeline_incident(here):
     assert "Quiet" not in out
 
 
+RULE_1 = MODEL + "decision: {rule: 1}\n"
+
+
 def test_too_few_rows_are_not_quiet_and_the_length_is_proposed(here):
+    Path("models/m.yaml").write_text(RULE_1)
     code, found = replay(hours(48, n=20))
     assert code == 6
     assert found["coverage"]["windows"] == {
@@ -211,7 +215,34 @@ def test_rejected_events_count_at_their_time_however_it_is_written(here, time):
     assert found["coverage"]["rows"]["judged"] == 1_000
 
 
+def test_a_single_tick_is_not_quiet_and_names_what_a_verdict_needs(here):
+    events = hours(1)[:20]
+    code, found = replay(events)
+    assert (code, found["coverage"]["rows"]) == (6, {"judged": 0, "not_judged": {FEW: 20}})
+    out = printed(events)
+    assert "too few ticks with rows; a verdict needs 50 rows a window, or 15 ticks of 5m" in out
+    assert "Nothing was judged" in out
+
+
+def test_thin_traffic_is_judged_once_averages_are_long_enough(here):
+    """Without times the reference teaches no averages: 15 ticks, here of 15 minutes, come first."""
+    reference = {"amount": np.random.default_rng(0).exponential(20, 4_000)}
+    pq.write_table(pa.table(reference), "untimed.parquet")
+    built = command("baseline", "build", "models/m.yaml", "-r", "untimed.parquet", "-o", "other")
+    assert built.code == 0, built.err
+    Path("driftline.yaml").write_text("models: [models/*.yaml]\nbaselines: other\n")
+    code, found = replay(hours(24, n=20))
+    windows = found["coverage"]["windows"]
+    assert (code, found["incidents"]) == (0, [])
+    assert 2 <= windows["not_judged"][FEW] <= 4
+    assert windows["judged"] == 24 - windows["not_judged"][FEW]
+
+
+FEW = "too_few_samples"
+
+
 def test_a_thin_window_at_the_edge_gives_no_advice(here):
+    Path("models/m.yaml").write_text(RULE_1)
     out = printed([*hours(8), hours(1, n=1, first=8)[0]])
     assert "1 event in 1 window not judged, too few samples\n" in out
     assert "Quiet." in out
@@ -242,6 +273,7 @@ def test_rejected_labels_and_telemetry_are_no_events_and_not_called_quiet(here, 
 
 
 def test_check_and_baseline_build_name_traffic_too_thin_for_its_windows(here):
+    Path("models/m.yaml").write_text(RULE_1)
     rng = np.random.default_rng(0)
     table = {"time_us": START_US + np.arange(4_000) * HOUR_US // 20, "amount": rng.random(4_000)}
     pq.write_table(pa.table(table), "thin.parquet")
@@ -255,7 +287,15 @@ def test_check_and_baseline_build_name_traffic_too_thin_for_its_windows(here):
     assert "4 ok, 1 warning" in command("check").out
 
 
+def test_baseline_build_states_no_settings_of_rule_1_under_rule_2(here):
+    built = command("baseline", "build", "models/m.yaml", "-r", "ref.parquet")
+    assert "traffic: 60 rows a window of 1h\n" in built.out
+    assert "tolerance" not in built.out
+    assert "a verdict needs" not in built.out
+
+
 def test_check_knows_the_traffic_of_the_store(here):
+    Path("models/m.yaml").write_text(RULE_1)
     Path("events.jsonl").write_text("".join(json.dumps(e) + "\n" for e in hours(48, n=20)))
     assert command("replay", "events.jsonl").code == 6
     (thin,) = [c for c in json.loads(command("check", "--json").out)["checks"] if c["fix"]]

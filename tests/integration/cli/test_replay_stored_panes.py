@@ -16,7 +16,7 @@ MODEL = """model: loans
 features:
   income: {kind: numeric}
 window: {length: 1h, pane: 5m}
-decision: {min_rows: 100}
+decision: {rule: 1, min_rows: 100}
 """
 N = 2_000
 PANES = (

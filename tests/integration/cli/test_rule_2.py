@@ -131,13 +131,47 @@ def test_a_backtest_of_rule_1_is_hours_later(installed):
     assert first_us["income"] >= START_US + 8 * HOUR_US
 
 
-@pytest.mark.parametrize("option", [("--budget", "0.1"), ("--plant", "income=0.3sd")])
-def test_a_backtest_refuses_what_only_rule_1_has(installed, option):
+def test_a_backtest_refuses_to_solve_for_a_setting_of_rule_1(installed):
     ended = command(
-        "backtest", installed / "live.parquet", "--config", installed / "driftline.yaml", *option
-    )
+        "backtest", installed / "live.parquet", "--config", installed / "driftline.yaml",
+        "--budget", "0.1",
+    )  # fmt: skip
     assert ended.code == 2
+    assert "set decision.budget" in ended.err
     assert "add --rule 1" in ended.err
+
+
+def test_planted_shifts_are_found_in_ticks_the_sooner_the_larger_they_are(installed):
+    options = [o for size in ("2", "0.5", "0.001") for o in ("--plant", f"income={size}sd")]
+    (model,) = run(installed, "backtest", *options)["models"]
+    small, middle, large = sorted(model["today"]["delays"], key=lambda d: d["shift_sd"])
+    assert (small["found"], small["median_us"]) == (0, None)
+    assert large["starts"] == large["found"] == 5
+    assert large["median_us"] <= middle["median_us"]
+    assert large["median_windows"] == large["median_us"] / HOUR_US
+    # Quiet for six hours: half of them are left to each.
+    assert {d["horizon_windows"] for d in (small, middle, large)} == {3.0}
+
+
+def test_a_shift_planted_at_a_time_is_found_within_ticks(installed):
+    at = "2016-01-01T03:00:00"
+    (model,) = run(installed, "backtest", "--plant", f"income=2sd@{at}")["models"]
+    (delay,) = model["today"]["delays"]
+    assert (delay["at_us"], delay["fires_anyway"]) == (START_US + 3 * HOUR_US, False)
+    assert delay["median_us"] == 10 * MINUTE_US
+    again = "income=0.1sd@2016-01-01T07:00:00"
+    (model,) = run(installed, "backtest", "--plant", again)["models"]
+    (delay,) = model["today"]["delays"]
+    assert delay["fires_anyway"]
+
+
+def test_delays_of_ticks_are_printed_as_times(installed):
+    ended = command(
+        "backtest", installed / "live.parquet", "--config", installed / "driftline.yaml",
+        "--plant", "income=2sd@2016-01-01T03:00:00",
+    )  # fmt: skip
+    assert ended.code == 0, ended.err
+    assert "10m (1 of 1 within 9h) from 2016-01-01 03:00" in " ".join(ended.out.split())
 
 
 def test_check_names_what_replaces_the_settings_of_rule_1(installed, tmp_path):

@@ -9,8 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from msgspec import UNSET
 
 from detectors.kernels.scale_state import SAMPLES
+from monitor.core.drift.ticks.decider import ScaleDecider
 from monitor.core.drift.ticks.rebuilding import OpenSpan
 from monitor.core.windowing.packed_pane import pack_pane
 from monitor.core.windowing.slot_length import check_slot
@@ -45,6 +47,8 @@ from tests.support.worlds.ticks import (
 pytestmark = pytest.mark.integration
 
 N_MINUTES = 320
+UNNAMED = ModelConfig.model_validate({k: v for k, v in SETTINGS.items() if k != "decision"})
+"""A config that names no rule: earlier versions judged it by rule 1."""
 RULE_1 = ModelConfig.model_validate(SETTINGS | {"decision": {"rule": 1}})
 VARIABLES = CONFIG.schema_.variables
 UNTIL_US = START_US + 5 * HOUR_US
@@ -128,6 +132,35 @@ def test_averages_are_rebuilt_and_the_rebuild_is_recorded_once(driver, store):
     detail = json.loads(row["detail"])
     assert detail["left_out_hours"] == {"a|*": 2.0, "c|*": 3.0, "score|*": 3.0}
     assert detail["profile_id"] == series().profile_id
+
+
+def test_a_model_that_names_no_rule_changes_with_its_alerts_and_averages(store):
+    rows = draw(np.random.default_rng(1), N_MINUTES, 8, shift=1.0, shift_from=60)
+    panes = panes_of(rows)
+    messages = log_of(panes, N_MINUTES)[:-1]
+    before = Driver(RULE_1)
+    before.run(messages)
+    (opened,) = [a for a in before.opened() if a.feature == "a"]
+    old = before.series_state()
+    assert (old.rule, bool(old.evidence)) == (UNSET, True)
+    before.catalog.configs["default", "ticked"] = UNNAMED
+    before.restart()
+    store.insert("panes", pane_rows([(pane, VARIABLES) for pane in panes]))
+    store.insert("alerts", alert_rows(list(before.alerts.values())))
+    rebuild_models(before.core, store)
+    (decider,) = before.core._deciders["default", "ticked"].values()
+    assert isinstance(decider, ScaleDecider)
+    (kept,) = [s for key, s in decider.open_alerts.items() if key.startswith("drift|a|")]
+    assert kept.opened_at_us == opened.opened_at_us
+    assert kept.first_positive_us == opened.window_start_us
+    assert (decider.averages.scales[:, 0, SAMPLES] > 3).any()
+    more = log_of(panes_of(draw(np.random.default_rng(2), N_MINUTES + 70, 8)), N_MINUTES + 70)
+    before.run([*messages, *more[len(messages) :]], before.core.position)
+    new = before.series_state()
+    assert (new.rule, new.evidence) == (2, b"")
+    assert store.query("SELECT action FROM audit").to_pydict() == {"action": [REBUILT]}
+    again = [a for a in before.opened() if a.feature == "a"]
+    assert again == [opened], "the alert was taken over, and is not opened again"
 
 
 def slots_of(panes: list[Pane], n_partitions: int) -> list[Pane]:

@@ -55,7 +55,7 @@ MODEL: dict[str, Any] = {
         # Which partition is idle when depends on the machine; the ending closes the windows.
         "idle": "1h",
     },
-    "decision": {"max_false_pages_per_month": 40},
+    "decision": {"rule": 1, "max_false_pages_per_month": 40},
 }
 
 

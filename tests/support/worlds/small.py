@@ -37,7 +37,7 @@ CONFIG = ModelConfig.model_validate(
             "lateness": "20s",
             "max_skew": "60s",
         },
-        "decision": {"max_false_pages_per_month": 40},
+        "decision": {"rule": 1, "max_false_pages_per_month": 40},
     }
 )
 

@@ -22,12 +22,15 @@ from detectors.kernels.scale_state import (
     average,
     cell_phi,
 )
+from detectors.multiscale.averages import can_fire
 from detectors.multiscale.excursion_state import watch_of, watch_state
 from detectors.multiscale.excursion_watch import ExcursionWatch
 from detectors.multiscale.rule import Verdicts
 from detectors.multiscale.rule import judge as judge_cells
 from monitor.core.drift.alert_details import details_of_window
 from monitor.core.drift.alerts import CellGroup
+from monitor.core.drift.canary import CanarySchedule, ended_planting
+from monitor.core.drift.canary_watch import CanaryWatch
 from monitor.core.drift.decide import Decided, SeriesDecider, SeriesState
 from monitor.core.drift.season_plans import SeasonPlans
 from monitor.core.drift.ticks.acting import ActingDecider
@@ -38,6 +41,7 @@ from monitor.core.drift.ticks.alerts import (
     finding,
     severity_of_change,
 )
+from monitor.core.drift.ticks.canary import TickCanary, TickCanaryWatch
 from monitor.core.drift.ticks.cells import ScaleCell, ScaleCells
 from monitor.core.drift.ticks.closing import HeldTick, Tick, merge_thin
 from monitor.core.drift.ticks.detectable_watch import DetectableWatch
@@ -63,6 +67,7 @@ from monitor.core.drift.ticks.state import (
     state_bytes,
     state_of,
 )
+from monitor.core.drift.ticks.total_loss import MIN_ROWS as LOSS_ROWS
 from monitor.core.drift.ticks.total_loss import Streak, advance_streaks
 from monitor.core.drift.ticks.transitions import advance_foreign, advance_open, resolved
 from monitor.core.drift.window_results import verdict_table
@@ -75,7 +80,7 @@ from schemas.config.model import ModelConfig
 from schemas.detectable import DetectableRow
 from schemas.monitors import Monitor
 from schemas.names import SCORE
-from schemas.panes import SeriesId, Window
+from schemas.panes import ALL, SeriesId, Window
 from schemas.results import DetectorResult, Reason, Verdict
 from schemas.time_units import HOUR_US
 
@@ -119,6 +124,7 @@ class ScaleDecider(ActingDecider):
         self.pair_watch = PairWatch(series, config, baseline, budget, beside)
         self.marks = MarksState()
         self._shown: Window | None = None
+        self.shadow: TickCanary | None = None
         super().__init__(
             series,
             config,
@@ -129,19 +135,40 @@ class ScaleDecider(ActingDecider):
             n_models=n_models,
         )
 
+    def _canary_watch(self, state: SeriesState | None) -> CanaryWatch:
+        if CanarySchedule.fits(self.config, self.baseline):
+            planted = state.canary if state is not None else None
+            if state is not None and state.rule != RULE:
+                planted = ended_planting(planted)
+            self.shadow = TickCanary(self.series, self.config, self.baseline, self.cells, planted)
+        return TickCanaryWatch(self.series, self.shadow)
+
     def take_tick(self, window: Window) -> list[Alert]:
         """Judge a closed tick, or hold it back until there are more rows."""
         self._shown = window
         alerts = self.replica_watch.take(window, self.open_alerts, self.onsets)
+        planted = self._planted(window)
         ready, self.held = merge_thin(self.held, self.cells.tick(window))
         counts = self.cells.counts(window)
-        alerts += [alert for tick in ready for alert in self._judge_tick(tick, counts)]
+        for k, tick in enumerate(ready):
+            if self.shadow is not None and planted:
+                slot = slot_at(tick.start_us, self.config)
+                self.shadow.judge(planted[k], self.averages, slot)
+            alerts += self._judge_tick(tick, counts)
         return alerts + self.pair_watch.take(window, self.open_alerts, self.onsets)
 
     def take_action(self, action: Action) -> list[Alert]:
         """Apply what a person did to an incident; return the alerts that it resolves."""
         alerts = super().take_action(action)
         return alerts + self.pair_watch.take_action(action, self.open_alerts, self.onsets)
+
+    def _planted(self, window: Window) -> list[Tick]:
+        """Return the ticks that the canary judges now: those of the series, with its shift."""
+        if self.shadow is None:
+            return []
+        is_firing = f"{Monitor.DRIFT}|{self.shadow.feature}|{ALL}" in self.open_alerts
+        self.shadow.begin(window, self.averages, self.held, is_firing=is_firing)
+        return self.shadow.ready(window)
 
     def decide(self, window: Window) -> Decided:
         """Return the results of a window: strongest evidence of its ticks, statistics."""
@@ -151,6 +178,11 @@ class ScaleDecider(ActingDecider):
         results += self.pair_watch.results(window, self.onsets)
         verdicts = [verdict_table(group, window) for group in groups]
         rows: list[DetectableRow] = []
+        planted, missed = self.canary.watch(
+            window, None, None, self.open_alerts, self.closed_alerts, is_retired=self.is_retired
+        )
+        results += planted
+        alerts += missed
         if self.is_retired:
             alerts += [*self._retire(window), *self.detectable.retire(window)]
         elif window.segments.n_rows.any():
@@ -246,7 +278,12 @@ class ScaleDecider(ActingDecider):
             for c in range(len(self.cells.cells))
             if (key := self.cell_key(c)) in self.open_alerts
         }
-        return scale_results(window, self.baseline, self.cells, self.peaks, onsets)
+        is_judged = can_fire(self.cells.rule, self.averages)
+        is_waiting = self.held is not None and self.held.start_us <= window.start_us
+        if is_waiting or self.history.is_single:
+            is_judged[:] = False  # rows are held back, or a single tick, which never fires
+        is_judged |= self.cells.counts(window).sum(axis=1) >= LOSS_ROWS
+        return scale_results(window, self.baseline, self.cells, self.peaks, onsets, is_judged)
 
     @property
     def _is_watching(self) -> bool:

@@ -94,6 +94,11 @@ class TickHistory:
             del self._blocks[0]
 
     @property
+    def is_single(self) -> bool:
+        """Whether there was no more than one tick, which alone opens no alert."""
+        return len(self._all()) < 2
+
+    @property
     def last_us(self) -> int:
         """End of the last judged tick; 0 before the first."""
         return self._ticks[-1].end_us if self._ticks else 0

@@ -25,6 +25,7 @@ from detectors.kernels.scale_state import (
     P,
     average,
 )
+from detectors.multiscale.averages import can_fire
 from detectors.multiscale.onset import look_back_ticks, onset
 from detectors.multiscale.pairs import PairCells
 from detectors.multiscale.rule import ScaleRule, Verdicts, judge
@@ -199,6 +200,8 @@ class PairWatch:
             verdict, reason = Verdict.DRIFT, Reason.EVIDENCE
         elif is_open:
             verdict, reason = Verdict.DRIFT, Reason.STILL_FIRING
+        elif not can_fire(self._rule, self.averages)[-1]:
+            verdict, reason = Verdict.NONE, Reason.TOO_FEW_SAMPLES
         self.peak, self._n_left_out = None, 0
         return [
             DetectorResult(

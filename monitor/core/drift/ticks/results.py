@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from detectors.kernels.scale_state import IS_SHARE, P
 from detectors.multiscale.rule import CONTEXTS
@@ -32,6 +33,7 @@ def scale_results(
     cells: ScaleCells,
     peaks: Mapping[int, CellFinding],
     onsets: Mapping[int, tuple[int, int, int]],
+    is_judged: NDArray[np.bool_],
 ) -> list[DetectorResult]:
     """Return the verdict of rule 2 on each declared cell of a window.
 
@@ -41,6 +43,9 @@ def scale_results(
         Strongest evidence among the window's ticks, by cell.
     onsets : mapping of int to (int, int, int)
         Of cells whose alert is open: most likely, first and last likely beginning.
+    is_judged : ndarray of bool, shape (C,)
+        Cells with an average that is old enough to be judged and a tick in this window, or with
+        enough rows for a total loss.
     """
     segments, variables = baseline.reference.segments, baseline.variables
     n = align_counts(window.segments, segments).sum(axis=1)
@@ -51,7 +56,8 @@ def scale_results(
     for place in range(len(n)):
         c = cell_of.get(place)
         peak = peaks.get(c) if c is not None else None
-        verdict, reason = _verdict(c, int(n[place]), peak, onsets)
+        is_young = not (is_judged.any() if c is None else is_judged[c])
+        verdict, reason = _verdict(c, int(n[place]), peak, onsets, is_young=is_young)
         onset = onsets.get(c) if c is not None else None
         found.append(
             DetectorResult(
@@ -78,17 +84,24 @@ def _onset_fields(onset: tuple[int, int, int] | None) -> dict[str, Any]:
 
 
 def _verdict(
-    cell: int | None, n: int, peak: CellFinding | None, open_cells: Collection[int]
+    cell: int | None,
+    n: int,
+    peak: CellFinding | None,
+    open_cells: Collection[int],
+    *,
+    is_young: bool,
 ) -> tuple[Verdict, Reason]:
     """Return the verdict on a cell and its reason."""
     if n == 0:
         return Verdict.NONE, Reason.NO_DATA
-    if cell is None:
+    if cell is None and not is_young:
         return Verdict.NONE, Reason.NO_BASELINE
     if peak is not None and peak.margin >= 0:
         return Verdict.DRIFT, Reason.EVIDENCE
     if cell in open_cells:
         return Verdict.DRIFT, Reason.STILL_FIRING
+    if is_young:
+        return Verdict.NONE, Reason.TOO_FEW_SAMPLES
     return Verdict.NORMAL, Reason.WITHIN_TOLERANCE
 
 

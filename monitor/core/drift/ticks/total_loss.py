@@ -17,6 +17,7 @@ from detectors.kernels.scale_state import CELL, IS_SEASONAL, IS_SHARE, P
 from detectors.multiscale.components import ComponentLayout
 from detectors.multiscale.plan import ScalePlan
 from monitor.core.drift.ticks.closing import Tick
+from monitor.core.windowing.window_length import ROWS_OF_LOSS
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -26,7 +27,7 @@ LOST_SHARE: Final = 0.5
 USUAL_SHARE: Final = 0.1
 """Where the reference had less than a tenth."""
 MIN_TICKS: Final = 2
-MIN_ROWS: Final = 50
+MIN_ROWS: Final = ROWS_OF_LOSS
 GROSS: Final = ("below minimum", "above maximum", "missing", "unseen")
 """Components of a total loss; any other one stands for values that are all alike."""
 

@@ -22,9 +22,9 @@ def problem(**settings) -> str:
     return str(caught.value)
 
 
-def test_rule_1_is_the_default_and_writes_nothing_of_rule_2():
+def test_rule_2_is_the_default_and_writes_nothing_of_what_is_default():
     config = read()
-    assert (config.decision.rule, config.decision.monthly_budget()) == (1, 0.1)
+    assert (config.decision.rule, config.decision.monthly_budget()) == (2, 0.1)
     written = config.model_dump()
     assert set(written["decision"]) == {
         "max_false_pages_per_month", "eps", "phi", "persistence", "min_rows",
@@ -75,7 +75,6 @@ def test_a_setting_is_changed_in_a_copy_as_before():
         ({"decision": {"rule": 2, "tick": "7s"}}, "not a multiple of the pane"),
         ({"decision": {"rule": 2, "tick": "2h"}, "window": {"length": "4h"}}, "at most 1h"),
         ({"decision": {"rule": 2, "tick": "7m"}}, "not made of ticks"),
-        ({"decision": {"rule": 2}, "canary": {}}, "not judged by rule 2 yet"),
         ({"timezone": "UTC", "calendar": {"timezone": "Europe/Berlin"}}, "calendar.timezone"),
         ({"calendar": {"holidays": ["Christmas"]}}, "date"),
     ],
@@ -85,4 +84,38 @@ def test_what_does_not_fit_together_is_refused(settings, words):
 
 
 def test_ticks_that_do_not_fit_matter_to_rule_2_alone():
-    assert read(decision={"tick": "7m"}).decision.rule == 1
+    assert read(decision={"rule": 1, "tick": "7m"}).decision.rule == 1
+
+
+@pytest.mark.parametrize(
+    ("window", "tick_s"),
+    [
+        ({}, 300),
+        ({"length": "1d"}, 300),
+        ({"length": "100s"}, 100),
+        ({"length": "7m"}, 210),
+        ({"length": "1h", "pane": "10m"}, 600),
+        ({"length": "35s", "pane": "5s"}, 35),
+    ],
+)
+def test_a_default_tick_fits_panes_and_windows(window, tick_s):
+    assert read(window=window).tick_us == tick_s * 1_000_000
+
+
+def test_panes_of_more_than_an_hour_need_rule_1():
+    window = {"length": "1d", "pane": "2h"}
+    assert "decision.rule: 1" in problem(window=window)
+    assert read(window=window, decision={"rule": 1}).decision.rule == 1
+
+
+@pytest.mark.parametrize(("decision", "rule"), [({}, 2), ({"eps": 0.03}, 2), ({"rule": 1}, 1)])
+def test_a_canary_is_judged_by_the_rule_of_its_model(decision, rule):
+    config = read(canary={}, decision=decision)
+    assert config.decision.rule == rule
+    assert ModelConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_rule_1_is_written_and_read_again():
+    config = read(decision={"rule": 1})
+    assert config.model_dump()["decision"]["rule"] == 1
+    assert ModelConfig.model_validate_json(config.model_dump_json()) == config

@@ -28,7 +28,8 @@ EVERY, WITHIN = 30, 8
 
 def with_canary(**settings) -> ModelConfig:
     canary = {"feature": "y", "every": f"{EVERY}h", "within": WITHIN, **settings}
-    return ModelConfig.model_validate({**CONFIG.model_dump(), "canary": canary})
+    rule_1 = {"canary": canary, "decision": {"rule": 1}}
+    return ModelConfig.model_validate(CONFIG.model_dump() | rule_1)
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +215,7 @@ def test_a_real_drift_in_the_midst_of_a_stretch_is_not_taken_for_the_planted_one
     matrix = shift_matrix(baseline.variables[1].edges, baseline.reference.counts[0, 1], 1.0)
     results = []
     for window in some[EVERY:]:
-        if decider.canary.canary.is_planted(window):
+        if decider.canary.canary.is_planted(window.start_us):
             window.segments.counts[:, 1] = plant(window.segments.counts[:, 1], matrix)
         found, alerts = run(decider, [window])
         results += found

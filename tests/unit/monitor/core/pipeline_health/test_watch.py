@@ -22,10 +22,9 @@ CONFIG = ModelConfig.model_validate({"model": "shop", "features": {"a": {"kind":
 class Hours:
     """A watch fed hour by hour."""
 
-    def __init__(self, **pipeline: float) -> None:
-        self.watch = PipelineWatch(
-            CONFIG.model_validate({**CONFIG.model_dump(), "pipeline": pipeline})
-        )
+    def __init__(self, rule: int = 2, **pipeline: float) -> None:
+        settings = {"pipeline": pipeline, "decision": {"rule": rule}}
+        self.watch = PipelineWatch(CONFIG.model_validate(CONFIG.model_dump() | settings))
         self.n = 0
 
     def take(
@@ -118,7 +117,7 @@ def test_a_limit_of_one_turns_a_rule_off():
 
 
 def test_windows_without_a_verdict_open_a_ticket_that_says_what_to_set():
-    hours = Hours(max_unjudged_windows=3)
+    hours = Hours(rule=1, max_unjudged_windows=3)
     assert [hours.take(20, reason="too_few_samples") for _ in range(2)] == [[], []]
     assert (hours.watch.state.run.n_windows, hours.watch.state.run.n_rows) == (2, 40)
     (alert,) = hours.alerts(20, reason="too_few_samples")
@@ -128,6 +127,19 @@ def test_windows_without_a_verdict_open_a_ticket_that_says_what_to_set():
     assert not hours.watch.is_withholding
     assert hours.take(20, reason="too_few_samples") == []
     assert hours.take(200) == [(NO_VERDICT, "resolved")]
+
+
+def test_under_rule_2_the_ticket_says_what_a_verdict_needs_and_waits_for_the_first():
+    hours = Hours(max_unjudged_windows=1)
+    # The first verdict comes in the second window at the latest, if all ticks have rows.
+    assert [hours.take(20, reason="too_few_samples") for _ in range(2)] == [[], []]
+    (alert,) = hours.alerts(20, reason="too_few_samples")
+    assert alert.title == "shop: no verdict in 3 windows, 20 rows a window"
+    assert alert.action == (
+        "A verdict needs 50 rows a window, or 15 ticks of 5m with rows before it."
+    )
+    (alert,) = Hours(max_unjudged_windows=1).alerts(20, reason="no_baseline")
+    assert alert.title == "shop: no verdict in 1 window, there is no baseline"
 
 
 def test_a_verdict_or_no_rows_between_unjudged_windows():

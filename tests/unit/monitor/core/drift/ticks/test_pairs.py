@@ -186,6 +186,9 @@ def test_ticks_without_products_are_left_out_and_said_so():
     assert (found.verdict, found.reason) == (Verdict.NONE, Reason.NO_DATA)
     assert not stream.decider.pair_watch.averages.scales.any()
     stream.run(12)
+    young = result_of(stream)
+    assert (young.verdict, young.reason) == (Verdict.NONE, Reason.TOO_FEW_SAMPLES)
+    stream.run(12)
     assert result_of(stream).verdict is Verdict.NORMAL
 
 
