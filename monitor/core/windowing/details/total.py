@@ -95,7 +95,8 @@ class DetailTotal:
     def n_bytes(self) -> int:
         """About how many bytes it takes."""
         n_values = sum(len(values.counts) for values in self._values.values())
-        return self._absent.nbytes + n_values * _VALUE_BYTES
+        n_products = 0 if self.products is None else self.products.nbytes
+        return self._absent.nbytes + n_values * _VALUE_BYTES + n_products
 
     def cells(self) -> Mapping[Cell, CellDetails]:
         """Return the details of every cell that has some."""

@@ -115,6 +115,10 @@ def test_totals_of_totals_have_the_products_of_all_panes(rows, cut):
         total.add_total(total_of(part))
     assert total.products.tolist() == counted(rows)
     assert total.copy().products.tolist() == counted(rows)
+    without = PaneTotal(total.n_variables)
+    for pane in panes:
+        without.add(open_body(statistics_of(body_of(pane))))
+    assert total.n_bytes >= without.n_bytes + total.products.nbytes
 
 
 def test_a_pane_counted_without_products_leaves_its_window_without_them():
