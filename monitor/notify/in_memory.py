@@ -66,6 +66,13 @@ class NotifyStage:
         """Finish what a crash interrupted."""
         return await self._notifier.start()
 
+    def rests(self, now_us: int) -> bool:
+        """Advance the clock, and return True, if there has been no alert: nothing can be due."""
+        if self._log.end_offset(ALERTS, 0):
+            return False
+        self._intake.rest(now_us)
+        return True
+
     async def step(self, now_us: int) -> list[NotifyStep]:
         """Process new alerts, then send notifications whose wait has ended.
 

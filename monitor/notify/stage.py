@@ -107,6 +107,11 @@ class AlertIntake:
             return letter_of(message, f"{type(error).__name__}: {error}")
         return steps
 
+    def rest(self, now_us: int) -> None:
+        """Do what ``tick`` does where there has been no alert, and so nothing is due."""
+        self.clock_us = max(self.clock_us, now_us)
+        self._notifier.rest(self.clock_us)
+
     async def tick(self, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
         """Send the notifications that are due at ``now_us``."""
         self.clock_us = max(self.clock_us, now_us)

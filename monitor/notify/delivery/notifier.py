@@ -253,6 +253,10 @@ class Notifier:
         """
         return await self._follow(self._incidents.observe(alert, now_us), now_us, is_replayed)
 
+    def rest(self, now_us: int) -> None:
+        """Do what ``tick`` does where there has been no alert, and so nothing is due."""
+        self._incidents.forget_old(now_us)
+
     async def tick(self, now_us: int, *, is_replayed: bool = False) -> NotifyStep:
         """Send the notifications that are due.
 

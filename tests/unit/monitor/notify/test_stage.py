@@ -218,3 +218,25 @@ def test_an_alert_that_breaks_the_grouping_is_put_aside(monkeypatch):
     stage = start(log, people)
     run(stage.step(alert.time_us + 40 * S))
     assert (stage.counters["alerts_unreadable"], len(people.taken)) == (1, 1)
+
+
+def test_a_stage_rests_until_the_first_alert_and_then_sends_as_if_it_had_stepped():
+    sent: list[list[Notification]] = []
+    alert = drift(3)
+    for has_rested in (True, False):
+        log, people = MemoryLog(), StageReceiver()
+        stage = start(log, people)
+        for seconds in (-7_200, -10, 40):  # the last one lies after the alert's record
+            now_us = alert.time_us + seconds * S
+            if has_rested:
+                assert stage.rests(now_us)
+            else:
+                run(stage.step(now_us))
+        produce(log, alert, alert.time_us)
+        for seconds in (41, 69, 71):
+            now_us = alert.time_us + seconds * S
+            assert not stage.rests(now_us)
+            run(stage.step(now_us))
+            sent.append(list(people.taken))
+    assert sent[:3] == sent[3:]
+    assert [len(taken) for taken in sent[:3]] == [0, 0, 1], "the group waits from the clock on"
