@@ -250,7 +250,7 @@ def test_build_says_what_it_decided(capsys, folder):
     assert ["age", "numeric", "60", "0", "%"] in [line[:5] for line in lines]
     assert ["land", "categorical", "2", "0", "%"] in [line[:5] for line in lines]
     assert "never there: not monitored" in out
-    assert "tolerance: the default" in out
+    assert "if the stream has sessions, its first day has to show them" in out
     assert "land=a" in out
 
 
