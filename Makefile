@@ -15,7 +15,7 @@ TEST_ARGS ?=
 # A file at a time, in the order of tests/conftest.py. One worker more than there are cores:
 # many tests wait for a broker (22 minutes with two workers on two cores, 17 with three).
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
-WARM := $(BIN)/python -m tests.support.warm_kernels
+WARM := $(BIN)/python -m tests.support.worlds.warm_kernels
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo test test-kafka fuzz mutate lint bench up down lock clean

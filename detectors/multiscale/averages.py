@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels import scale_state as at
-from detectors.multiscale.change_size import size_of_change
-from detectors.multiscale.evidence import evidence
+from detectors.multiscale.evidence import evidence, size_of_change
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import ScaleRule
 from detectors.multiscale.state import ScaleState

@@ -22,8 +22,7 @@ from detectors.kernels.scale_learning import (
     N_EARLY,
 )
 from detectors.multiscale.averages import averages, expected_shares
-from detectors.multiscale.change_size import size_of_change
-from detectors.multiscale.evidence import evidence
+from detectors.multiscale.evidence import evidence, size_of_change
 from detectors.multiscale.movement import design_effects, effective_shares, natural_variances
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.rule import EVERY_CONTEXT, ScaleRule, Verdicts

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.scale_state import IS_SHARE, PQ, P
-from detectors.multiscale.change_size import size_of_change
+from detectors.multiscale.evidence import size_of_change
 from detectors.multiscale.plan import ScalePlan
 from detectors.multiscale.polynomials import NAMES
 from monitor.core.drift.alerts import REPLICA_ACTION, finite

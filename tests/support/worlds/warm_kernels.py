@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         warm(what)
     if arguments:
         return 0
-    command = [sys.executable, "-m", "tests.support.warm_kernels"]
+    command = [sys.executable, "-m", "tests.support.worlds.warm_kernels"]
     processes = [subprocess.Popen([*command, *share], cwd=ROOT) for share in SHARES]
     return max(process.wait() for process in processes)
 
