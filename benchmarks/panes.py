@@ -70,7 +70,7 @@ def cost(written: list[list[bytes]]) -> tuple[float, float]:
         for value in values:
             for whole in assembler.add(value, offset):
                 pane = whole.packed
-                windows.add(pane, offset)
+                windows.add(pane, offset, whole.body)
                 place = (pane.source, pane.partition)
                 marks.observe(*place, N_PARTITIONS, pane.end_us, is_idle=False)
     pane_s = time.process_time() - begin_s
@@ -95,10 +95,11 @@ def tick_cost(written: list[list[bytes]]) -> tuple[float, int, int]:
     tick_s, window_bytes, tick_bytes = 0.0, 0, 0
     for offset, values in enumerate(written):
         found = [whole for value in values for whole in assembler.add(value, offset)]
-        for pane in (whole.packed for whole in found):
-            windows.add(pane, offset)
+        for whole in found:
+            pane = whole.packed
+            windows.add(pane, offset, whole.body)
             begin_s = time.process_time()
-            ticks.add(pane, offset)
+            ticks.add(pane, offset, whole.body)
             marks.observe(pane.source, pane.partition, N_PARTITIONS, pane.end_us, is_idle=False)
             ticks.close()
             tick_s += time.process_time() - begin_s

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from monitor.core.bounds import MAX_COUNT
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.codec import encode_batch, pane_key
 from monitor.core.windowing.packed_pane import PackedPane, pack_pane
-from monitor.core.windowing.pane_body import view_body
+from monitor.core.windowing.pane_body import check_bodies, view_body
+from monitor.core.windowing.pane_digest import digest_of
 from monitor.core.windowing.pane_total import PaneTotal
 from monitor.core.windowing.watermark_message import WatermarkMessage
 from monitor.detect.stage import PanesRules
@@ -47,7 +49,7 @@ def warm_decision(catalog: Catalog) -> bool:
             for message in _messages(config, baseline):
                 for _ in rules.hear(message):
                     pass
-            _add_totals(_pane(config, baseline, 0, is_changed=False))
+            _read_together(_pane(config, baseline, 0, is_changed=False))
             return True
     return False
 
@@ -86,10 +88,13 @@ def _pane(
     return pack_pane(Pane(series, start_us, end_us, _SOURCE, 0, _SOURCE, 1, segments, hosts))
 
 
-def _add_totals(pane: PackedPane) -> None:
-    """Add a pane to what has been folded, as where a window closes early."""
+def _read_together(pane: PackedPane) -> None:
+    """Read a pane as one of several of a message, and as one that is repeated or closes early."""
+    body = view_body(pane.body)
+    check_bodies([body, body], MAX_COUNT)
+    digest_of(body)
     total = PaneTotal(pane.n_variables)
-    total.add(view_body(pane.body))
+    total.add(body)
     total.copy()
 
 

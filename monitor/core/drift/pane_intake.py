@@ -20,7 +20,7 @@ from monitor.core.windowing.codec import (
 )
 from monitor.core.windowing.details.block import MAX_VALUES_BYTES
 from monitor.core.windowing.pane_batch import Entry, encode_series, read_series
-from monitor.core.windowing.pane_body import PaneBody, check_bodies, open_body
+from monitor.core.windowing.pane_body import PaneBody, check_bodies, view_body
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
 from schemas.errors import DomainError
@@ -142,7 +142,7 @@ class PaneIntake:
                 if span_us != checked_us:
                     check_span(*span_us, record_time_us)
                     checked_us = span_us
-                found.append(_Checked(known, entry, open_body(entry.body)))
+                found.append(_Checked(known, entry, view_body(entry.body)))
             except DomainError as error:
                 self.faults.append(str(error))
         faults = check_bodies([checked.body for checked in found], MAX_COUNT)

@@ -42,6 +42,7 @@ from monitor.core.windowing.catalog import Catalog
 from monitor.core.windowing.intake_message import KEY_PREFIX as INTAKE_PREFIX
 from monitor.core.windowing.intake_message import read_intake
 from monitor.core.windowing.packed_pane import PackedPane, pack_pane
+from monitor.core.windowing.pane_body import PaneBody
 from monitor.core.windowing.watermark import NO_WATERMARK
 from monitor.core.windowing.watermark_message import KEY_PREFIX, WatermarkMessage, parse
 from monitor.core.write import Write
@@ -409,10 +410,10 @@ class DriftPartition:
             return
         self._add(pack_pane(pane), self.position)
 
-    def _add(self, pane: PackedPane, offset: int) -> None:
+    def _add(self, pane: PackedPane, offset: int, opened: PaneBody | None = None) -> None:
         """Add a pane to its window and its tick."""
-        self.counters[_COUNTER_OF[self.windows.add(pane, offset)]] += 1
-        self._ticks.add(pane, offset)
+        self.counters[_COUNTER_OF[self.windows.add(pane, offset, opened)]] += 1
+        self._ticks.add(pane, offset, opened)
 
     def elapse(self, elapsed_us: int) -> Groups:
         """Advance time, which closes windows while all source partitions are idle."""
@@ -491,7 +492,7 @@ class DriftPartition:
         intake, changes = self._intake, Changes()
         windows, ticks = self.windows, self._ticks.windows
         for pane in intake.read(value, offset, record_time_us):
-            self._add(pane.packed, pane.first_offset)
+            self._add(pane.packed, pane.first_offset, pane.body)
             if windows.changed is None and ticks.changed is None:
                 continue
             for part in (windows, ticks):

@@ -9,7 +9,12 @@ from enum import Enum, auto
 import msgspec
 
 from monitor.core.windowing.packed_pane import PackedPane
-from monitor.core.windowing.pane_body import statistics_of, view_body
+from monitor.core.windowing.pane_body import (
+    VIEWED_BYTES,
+    PaneBody,
+    statistics_of,
+    view_body,
+)
 from monitor.core.windowing.pane_digest import digest_of
 from monitor.core.windowing.pane_total import PaneTotal
 
@@ -39,11 +44,20 @@ class _Waiting(msgspec.Struct, frozen=True, gc=False):
     n_variables: int
     body: bytes
     offset: int
+    opened: PaneBody | None
+    """``body``, opened, if it is large: a small one takes less room than what is opened of it."""
 
     @staticmethod
-    def of(pane: PackedPane, offset: int) -> _Waiting:
+    def of(pane: PackedPane, offset: int, opened: PaneBody | None) -> _Waiting:
         """Return what is kept of a pane."""
-        return _Waiting(pane.end_us, pane.pane_version, pane.n_variables, pane.body, offset)
+        body = pane.body
+        kept = opened if len(body) >= VIEWED_BYTES else None
+        return _Waiting(pane.end_us, pane.pane_version, pane.n_variables, body, offset, kept)
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of its body, and of the floats that were copied from it."""
+        return len(self.body) + (len(self.opened.floats) if self.opened is not None else 0)
 
 
 class _Folded:
@@ -57,12 +71,12 @@ class _Folded:
         self.first_offset: int | None = None
         """The lowest log offset of them."""
 
-    def append(self, start_us: int, waiting: _Waiting) -> None:
+    def append(self, start_us: int, waiting: _Waiting, digest: int) -> None:
         """Note a pane that starts after all others."""
         self.starts.append(start_us)
         self.versions.append(waiting.version)
         self.offsets.append(waiting.offset)
-        self.digests.append(digest_of(statistics_of(waiting.body)))
+        self.digests.append(digest)
         known = self.first_offset
         self.first_offset = waiting.offset if known is None else min(known, waiting.offset)
 
@@ -73,7 +87,7 @@ class _Folded:
             return Placed.CHANGED
         if self.versions[i] >= pane.pane_version:
             return Placed.STALE
-        if self.digests[i] != digest_of(statistics_of(pane.body)):
+        if self.digests[i] != digest_of(view_body(pane.body)):
             return Placed.CHANGED
         self.versions[i], self.offsets[i] = pane.pane_version, offset
         self.first_offset = min(self.offsets)
@@ -115,25 +129,28 @@ class SourcePanes(msgspec.Struct, gc=False, eq=False, kw_only=True):
     """By the number of variables: panes counted without a baseline have none."""
     _waiting: dict[int, _Waiting] = msgspec.field(default_factory=dict)
 
-    def put(self, pane: PackedPane, offset: int) -> Placed:
-        """Take a pane; of two of the same start the one with the higher version counts."""
+    def put(self, pane: PackedPane, offset: int, opened: PaneBody | None = None) -> Placed:
+        """Take a pane; of two of the same start the one with the higher version counts.
+
+        ``opened`` is its body, if that has been opened already.
+        """
         start = pane.start_us
         waiting = self._waiting.get(start)
         if waiting is not None:
             if waiting.version >= pane.pane_version:
                 return Placed.STALE
-            self._waiting[start] = _Waiting.of(pane, offset)
+            self._waiting[start] = _Waiting.of(pane, offset, opened)
             is_same = statistics_of(waiting.body) == statistics_of(pane.body)
             return Placed.SAME if is_same else Placed.REPLACED
         folded = self._folded
         if folded is None or start > folded.starts[-1]:
-            self._waiting[start] = _Waiting.of(pane, offset)
+            self._waiting[start] = _Waiting.of(pane, offset, opened)
             return Placed.NEW
         placed = folded.put(pane, offset)
         if placed is Placed.CHANGED and folded.starts.tolist() == [start]:
             # the only pane of the sum: nothing was added to it
             self._folded = self._totals = None
-            self._waiting[start] = _Waiting.of(pane, offset)
+            self._waiting[start] = _Waiting.of(pane, offset, opened)
             return Placed.REPLACED
         return placed
 
@@ -167,10 +184,11 @@ class SourcePanes(msgspec.Struct, gc=False, eq=False, kw_only=True):
         """Add a pane to the sum, and remember which it was."""
         if self._totals is None:
             self._totals = {}
-        self._add(self._totals, waiting)
+        total = self._total_of(self._totals, waiting.n_variables)
+        digest = total.add_digested(waiting.opened or view_body(waiting.body))
         if self._folded is None:
             self._folded = _Folded()
-        self._folded.append(start_us, waiting)
+        self._folded.append(start_us, waiting, digest)
 
     @property
     def is_waiting(self) -> bool:
@@ -181,7 +199,7 @@ class SourcePanes(msgspec.Struct, gc=False, eq=False, kw_only=True):
     def n_bytes(self) -> int:
         """Bytes of totals, of what is kept of folded panes, and of the bodies of others."""
         totals = sum(total.n_bytes for total in (self._totals or {}).values())
-        waiting = sum(len(each.body) for each in self._waiting.values())
+        waiting = sum(each.n_bytes for each in self._waiting.values())
         return totals + waiting + (self._folded.n_bytes if self._folded is not None else 0)
 
     @property
@@ -214,13 +232,12 @@ class SourcePanes(msgspec.Struct, gc=False, eq=False, kw_only=True):
             return total
         made = {n_variables: total.copy()} if total is not None else {}
         for pane in own:
-            self._add(made, pane)
+            self._total_of(made, n_variables).add(pane.opened or view_body(pane.body))
         return made[n_variables]
 
-    def _add(self, totals: dict[int, PaneTotal], pane: _Waiting) -> None:
-        """Add a pane to the total of its number of variables."""
-        n = pane.n_variables
-        total = totals.get(n)
+    def _total_of(self, totals: dict[int, PaneTotal], n_variables: int) -> PaneTotal:
+        """Return the total of the panes of so many variables."""
+        total = totals.get(n_variables)
         if total is None:
-            total = totals[n] = PaneTotal(n, has_slices=self.has_slices)
-        total.add(view_body(pane.body))
+            total = totals[n_variables] = PaneTotal(n_variables, has_slices=self.has_slices)
+        return total

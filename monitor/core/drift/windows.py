@@ -17,6 +17,7 @@ from schemas.intake import Intake, IntakePane
 from schemas.panes import ALL, ClosedBy, Pane, SeriesId, SeriesStats, Window
 
 if TYPE_CHECKING:
+    from monitor.core.windowing.pane_body import PaneBody
     from schemas.config.model import WindowConfig
 
 MAX_EMPTY = 24
@@ -281,7 +282,7 @@ class Windows:
         entry = self._models.get((series.tenant, series.model))
         return entry.width_of(series, entry.start_of(start_us)) if entry is not None else None
 
-    def add(self, pane: Pane | PackedPane, offset: int) -> Arrival:
+    def add(self, pane: Pane | PackedPane, offset: int, opened: PaneBody | None = None) -> Arrival:
         """Add a pane.
 
         Parameters
@@ -290,6 +291,8 @@ class Windows:
             Whole.
         offset : int
             Offset of its first message.
+        opened : PaneBody, optional
+            Its body, if that has been opened already.
 
         Returns
         -------
@@ -304,7 +307,7 @@ class Windows:
         if closed is not None and start < closed - self._keep_closed * entry.length_us:
             return Arrival.TOO_OLD
         packed = pane if isinstance(pane, PackedPane) else pack_pane(pane)
-        placed = self._put(entry, start, packed, offset)
+        placed = self._put(entry, start, packed, offset, opened)
         if placed is Placed.STALE:
             return Arrival.STALE
         if placed is Placed.CHANGED:
@@ -330,7 +333,14 @@ class Windows:
             entry = self._models[tenant, model] = _Model(self._settings(tenant, model))
         return entry
 
-    def _put(self, entry: _Model, start: int, pane: PackedPane, offset: int) -> Placed:
+    def _put(
+        self,
+        entry: _Model,
+        start: int,
+        pane: PackedPane,
+        offset: int,
+        opened: PaneBody | None = None,
+    ) -> Placed:
         """Put a pane where it belongs, and fold what its partition has retired."""
         kept = entry.panes.get(start)
         if kept is None:
@@ -340,7 +350,7 @@ class Windows:
         if panes is None:
             has_slices = self._has_slices(pane.series.tenant, pane.series.model)
             panes = kept[place] = SourcePanes(has_slices=has_slices)
-        placed = panes.put(pane, offset)
+        placed = panes.put(pane, offset, opened)
         if start not in entry.unfolded:
             panes.settle_oldest(self._retired_us(place, entry.lateness_us))
             if panes.is_waiting:

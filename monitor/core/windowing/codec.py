@@ -16,6 +16,7 @@ from zlib import crc32
 import msgspec
 import pyarrow as pa
 
+from driftline.times import FARTHEST_US
 from monitor.core.bounds import (
     DECODE_ERRORS,
     MAX_OFFSET,
@@ -37,6 +38,7 @@ from monitor.core.windowing.pane_batch import (
     read_entries,
 )
 from monitor.core.windowing.pane_body import (
+    VIEWED_BYTES,
     PaneBody,
     canonical_body,
     check_body,
@@ -72,7 +74,7 @@ _NAMES = ("tenant", "model", "model_version", "profile_id", "source", "owner")
 """Texts of a header."""
 
 
-class PaneHeader(msgspec.Struct, frozen=True, array_like=True):
+class PaneHeader(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What every chunk says of itself: whose pane, which version, which part."""
 
     schema: int
@@ -101,11 +103,18 @@ NO_SERIES = SeriesId("", "", "", "")
 """In the header of several panes: each has its own."""
 
 
-class PaneMessage(msgspec.Struct, array_like=True):
+class PaneMessage(msgspec.Struct, array_like=True, gc=False):
     """A message value: header, and a part of the body."""
 
     header: PaneHeader
     part: bytes
+
+
+class ViewedMessage(msgspec.Struct, array_like=True):
+    """A message value, its part where it lies."""
+
+    header: PaneHeader
+    part: memoryview
 
 
 def pane_key(pane: Pane | PackedPane, chunk: int) -> str:
@@ -256,9 +265,10 @@ def _body_of(pane: Pane, schema: int) -> bytes:
 
 
 _MESSAGE = msgspec.msgpack.Decoder(PaneMessage)
+_VIEWED_MESSAGE = msgspec.msgpack.Decoder(ViewedMessage)
 
 
-def read_message(value: bytes) -> PaneMessage:
+def read_message(value: bytes) -> PaneMessage | ViewedMessage:
     """Return one message value, its header checked.
 
     Raises
@@ -267,7 +277,8 @@ def read_message(value: bytes) -> PaneMessage:
         If it is not a pane, or one of an unknown encoding.
     """
     try:
-        message = _MESSAGE.decode(value)
+        is_large = len(value) >= VIEWED_BYTES
+        message = _VIEWED_MESSAGE.decode(value) if is_large else _MESSAGE.decode(value)
     except DECODE_ERRORS as error:
         raise TransportError(f"not a pane: {error}", where="pane message") from error
     head = message.header
@@ -277,11 +288,31 @@ def read_message(value: bytes) -> PaneMessage:
             where=f"panes of {head.model[:100]}",
             fix="upgrade the reader before the writer",
         )
-    try:
-        _check_header(head)
-    except DomainError as error:
-        raise TransportError(f"damaged pane: {error}", where="pane message") from error
+    if not _is_usual(head):
+        try:
+            _check_header(head)
+        except DomainError as error:
+            raise TransportError(f"damaged pane: {error}", where="pane message") from error
     return message
+
+
+def _is_usual(head: PaneHeader) -> bool:
+    """Whether a header is that of one message, and :func:`_check_header` finds no fault.
+
+    False decides nothing. One expression takes a third of the time of the calls.
+    """
+    return (
+        -FARTHEST_US <= head.start_us < head.end_us <= FARTHEST_US
+        and head.end_us - head.start_us <= MAX_PANE_US
+        and 0 <= head.partition < MAX_PARTITIONS
+        and 0 <= head.pane_version <= MAX_OFFSET
+        and head.chunks == 1
+        and head.chunk == 0
+        and 0 <= head.raw_bytes <= MAX_BODY_BYTES
+        and is_plain(
+            f"{head.tenant}{head.model}{head.model_version}{head.profile_id}{head.source}{head.owner}"
+        )
+    )
 
 
 def _check_header(head: PaneHeader) -> None:
@@ -360,11 +391,11 @@ def read_sound(values: Sequence[bytes]) -> tuple[list[Assembled], list[str]]:
     return read_panes(_joined([read_message(v) for v in values]), MAX_OFFSET)
 
 
-class Whole(NamedTuple):
+class Whole(msgspec.Struct, frozen=True, gc=False):
     """A message, or all chunks of one; what it holds is not checked yet."""
 
     header: PaneHeader
-    raw: bytes
+    raw: bytes | memoryview
     first_offset: int
     """Of its first chunk."""
 
@@ -382,7 +413,8 @@ class Whole(NamedTuple):
         if head.schema == BATCH:
             return read_entries(self.raw, head.start_us, head.end_us)
         try:
-            body = _recoded(self.raw, head.raw_bytes) if head.schema == 1 else _checked(self.raw)
+            raw = bytes(self.raw)
+            body = _recoded(raw, head.raw_bytes) if head.schema == 1 else _checked(raw)
         except (OSError, ValueError, MemoryError, RecursionError) as error:
             raise DomainError(f"{error}") from error
         return [Entry(encode_series(head.series), head.start_us, head.end_us, body)]
@@ -448,7 +480,7 @@ def read_panes(whole: Whole, max_count: int) -> tuple[list[Assembled], list[str]
     return found, faults
 
 
-def _joined(messages: Sequence[PaneMessage], first_offset: int = 0) -> Whole:
+def _joined(messages: Sequence[PaneMessage | ViewedMessage], first_offset: int = 0) -> Whole:
     """Return the message whose chunks these are.
 
     Raises
@@ -465,7 +497,7 @@ def _joined(messages: Sequence[PaneMessage], first_offset: int = 0) -> Whole:
     return Whole(head, raw, first_offset)
 
 
-def _check_chunks(messages: Sequence[PaneMessage]) -> None:
+def _check_chunks(messages: Sequence[PaneMessage | ViewedMessage]) -> None:
     """Check that messages, in order, are the chunks of one pane."""
     if not messages or [m.header.chunk for m in messages] != [*range(messages[0].header.chunks)]:
         raise TransportError(
@@ -523,7 +555,7 @@ class _PaneParts:
     """What is there of one pane."""
 
     version: int
-    parts: dict[int, tuple[int, PaneMessage]] = field(default_factory=dict)
+    parts: dict[int, tuple[int, PaneMessage | ViewedMessage]] = field(default_factory=dict)
     """By chunk: log offset and message."""
 
     @property
@@ -583,7 +615,7 @@ class PaneAssembler:
             raise TransportError(f"damaged pane: {faults[0]}", where="panes")
         return found
 
-    def take(self, message: PaneMessage, offset: int) -> Whole | None:
+    def take(self, message: PaneMessage | ViewedMessage, offset: int) -> Whole | None:
         """Take one message that was read, and its log offset; returns what is whole now."""
         head = message.header
         if head.chunks == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 from monitor.core.bounds import MAX_OFFSET
 from monitor.core.windowing.pane_body import (
@@ -15,7 +15,7 @@ from monitor.core.windowing.pane_body import (
 from schemas.panes import Pane, SeriesId
 
 
-class PackedPane(NamedTuple):
+class PackedPane(msgspec.Struct, frozen=True, gc=False):
     """A pane whose statistics are the body of encoding 2, which has been checked."""
 
     series: SeriesId

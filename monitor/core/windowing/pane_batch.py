@@ -117,7 +117,7 @@ def encode_entries(panes: Sequence[PackedPane]) -> bytes:
     )
 
 
-def read_entries(part: bytes, start_us: int, end_us: int) -> list[Entry]:
+def read_entries(part: bytes | memoryview, start_us: int, end_us: int) -> list[Entry]:
     """Return the panes of a message.
 
     Parameters

@@ -71,7 +71,7 @@ class _PartsViewed(msgspec.Struct, array_like=True):
 
 _PARTS = msgspec.msgpack.Decoder(_PartsRead)
 _VIEWED = msgspec.msgpack.Decoder(_PartsViewed)
-_VIEWED_BYTES = 2_048
+VIEWED_BYTES = 2_048
 """From here on a view of a body takes less time than a copy."""
 _FIVE, _SIX = b"\x95", b"\x96"
 """First bytes of MessagePack of so many members."""
@@ -278,6 +278,20 @@ def _names(raw: bytes) -> tuple[str, ...]:
     return _known_names(raw) if len(raw) <= _NAME_CACHE_BYTES else _decode_names(raw)
 
 
+def _layout_of(
+    segments: bytes, n_variables: int, slices: bytes
+) -> tuple[tuple[str, ...], int, tuple[str, ...]]:
+    """Return the layout of a body: segments, variables and slices, checked."""
+    names, slice_names = _names(segments), _names(slices)
+    check_number("variables", n_variables, 0, MAX_VARIABLES)
+    n_bytes = unpacked_bytes(len(names), n_variables, len(slice_names))
+    check_number("bytes of its arrays", n_bytes, 0, MAX_UNPACKED_BYTES)
+    return names, n_variables, slice_names
+
+
+_known_layout = lru_cache(maxsize=512)(_layout_of)
+
+
 def open_body(raw: bytes) -> PaneBody:
     """Return a body's parts, without looking at its tokens and floats.
 
@@ -291,7 +305,7 @@ def open_body(raw: bytes) -> PaneBody:
 
 def view_body(raw: bytes) -> PaneBody:
     """Return a body's parts as :func:`open_body` does, without copying those of a large one."""
-    return _opened(raw, _VIEWED if len(raw) >= _VIEWED_BYTES else _PARTS)
+    return _opened(raw, _VIEWED if len(raw) >= VIEWED_BYTES else _PARTS)
 
 
 def _opened(
@@ -300,16 +314,15 @@ def _opened(
     """Return a body's parts."""
     try:
         parts = decoder.decode(raw)
-        segments, slices = _names(parts.segments), _names(parts.slices)
+        is_usual = len(parts.segments) + len(parts.slices) <= _NAME_CACHE_BYTES
+        layout_of = _known_layout if is_usual else _layout_of
+        layout = layout_of(parts.segments, parts.n_variables, parts.slices)
     except DECODE_ERRORS as error:
         raise DomainError(f"no body of a pane: {error}") from error
-    n_variables, floats = parts.n_variables, parts.floats
-    check_number("variables", n_variables, 0, MAX_VARIABLES)
+    floats = parts.floats
     if len(floats) % 8:
         raise DomainError(f"floats of {len(floats)} bytes")
-    n_bytes = unpacked_bytes(len(segments), n_variables, len(slices))
-    check_number("bytes of its arrays", n_bytes, 0, MAX_UNPACKED_BYTES)
-    return PaneBody(segments, n_variables, slices, parts.tokens, floats, parts.details)
+    return PaneBody(*layout, parts.tokens, floats, parts.details)
 
 
 def check_body(body: PaneBody, most: int) -> None:
@@ -325,11 +338,24 @@ def check_body(body: PaneBody, most: int) -> None:
     DomainError
         If its tokens or floats are not those of its series.
     """
-    n_segments, n_variables, n_slices, _, _ = body.shape
-    fault = kernels.check_body(*body.arrays(), n_segments, n_variables, n_slices, most)
-    text = _FAULTS[fault] if fault else _fault_of_details(body)
+    text = _fault_of(body, most)
     if text:
         raise DomainError(text)
+
+
+def _fault_of(body: PaneBody, most: int) -> str:
+    """Return what is wrong with a body; empty if nothing is."""
+    fault = kernels.check_body(
+        np.frombuffer(body.tokens, np.uint8),
+        np.frombuffer(body.floats, np.float64),
+        len(body.segments),
+        body.n_variables,
+        len(body.slices),
+        most,
+    )
+    if fault:
+        return _FAULTS[fault]
+    return _fault_of_details(body) if body.details else ""
 
 
 def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
@@ -345,6 +371,8 @@ def check_bodies(bodies: Sequence[PaneBody], most: int) -> list[str]:
     list of str
         What is wrong with each; empty where nothing is.
     """
+    if len(bodies) == 1:
+        return [_fault_of(bodies[0], most)]
     shapes = np.array([n for body in bodies for n in body.shape], np.int64).reshape(len(bodies), 5)
     faults = np.empty(len(bodies), np.int64)
     tokens = b"".join([b.tokens for b in bodies])

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from detectors.kernels import pane_body as kernels
 from detectors.kernels.accumulate import N_MOMENTS
+from detectors.kernels.digest import add_and_compress
 from monitor.core.windowing.details.block import decode_details
 from monitor.core.windowing.details.total import DetailTotal
 from monitor.core.windowing.merge import ordered_segments
 from monitor.core.windowing.pane_body import PaneBody, empty_rows, stats_of
+from monitor.core.windowing.pane_digest import KEYS, empty_results, joined_digest
 from schemas.panes import ALL, N_CALIBRATION, CellDetails, SeriesStats
 
 _MOST = 1 << 62
@@ -90,12 +92,24 @@ class PaneTotal:
 
     def add(self, body: PaneBody) -> None:
         """Add a pane that was checked, of the same number of variables."""
+        self._add(body, None)
+
+    def add_digested(self, body: PaneBody) -> int:
+        """Add a pane as :meth:`add` does, and return its digest, of :func:`digest_of`."""
+        results = empty_results(body)
+        self._add(body, results)
+        return joined_digest(body, results)
+
+    def _add(self, body: PaneBody, results: NDArray[np.uint64] | None) -> None:
+        """Add a pane, and compress it where there is room for results."""
         segments, slices = self._segments, self._slices
         rows = segments.rows_of(body.segments)
         # the kernel writes all slices: without them, into one row
         slice_rows = slices.rows_of(body.slices if self.has_slices else (ALL,) * len(body.slices))
-        kernels.add_body(
-            *body.arrays(),
+        tokens, numbers = body.arrays()
+        arguments = (
+            tokens,
+            numbers,
             body.n_variables,
             rows,
             segments.integers,
@@ -104,8 +118,11 @@ class PaneTotal:
             slices.integers,
             slices.floats,
             _MOST,
-            False,
         )
+        if results is None:
+            kernels.add_body(*arguments, False)
+        else:
+            add_and_compress(*arguments, KEYS, results)
         if body.details:
             self._own_details().add(decode_details(body.details, body.n_variables))
         self.n_panes += 1

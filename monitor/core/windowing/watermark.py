@@ -222,11 +222,20 @@ class Watermarks:
 
         A watermark of ``NO_WATERMARK`` says that no event has come yet.
         """
-        self.declare(source, n_partitions)
-        entry = self._sources[source]
-        known = entry.watermarks.get(partition, NO_WATERMARK)
-        entry.watermarks[partition] = max(known, watermark_us)
-        (entry.idle.add if is_idle else entry.idle.discard)(partition)
+        entry = self._sources.get(source)
+        if entry is None or n_partitions > entry.n_partitions:
+            self.declare(source, n_partitions)
+            entry = self._sources[source]
+        known = entry.watermarks.get(partition)
+        if known is not None and known >= watermark_us:
+            watermark_us = known
+        entry.watermarks[partition] = watermark_us
+        was_idle = partition in entry.idle
+        if was_idle is not is_idle:
+            (entry.idle.add if is_idle else entry.idle.discard)(partition)
+        elif known is not None and self.minimum_us is not None and known > self.minimum_us:
+            # others hold the minimum: that one of them is ahead changes nothing
+            return
         self._advance()
 
     def retire(self, source: str) -> None:

@@ -22,6 +22,7 @@ from schemas.panes import Pane, Window
 from schemas.time_units import HOUR_US
 
 if TYPE_CHECKING:
+    from monitor.core.windowing.pane_body import PaneBody
     from schemas.config.model import ModelConfig, WindowConfig
 
 Floats = NDArray[np.float64]
@@ -157,11 +158,14 @@ class Ticks:
         slices = self._configs(tenant, model).slices
         return slices.host or slices.gpu_uuid
 
-    def add(self, pane: Pane | PackedPane, offset: int) -> None:
-        """Add a pane of a model that is judged by ticks, unless its tick has closed."""
+    def add(self, pane: Pane | PackedPane, offset: int, opened: PaneBody | None = None) -> None:
+        """Add a pane of a model that is judged by ticks, unless its tick has closed.
+
+        ``opened`` is its body, if that has been opened already.
+        """
         self.windows.changed = None
         if self._configs(pane.series.tenant, pane.series.model).decision.rule != 1:
-            self.windows.add(pane, offset)
+            self.windows.add(pane, offset, opened)
 
     def add_intake(self, pane: IntakePane, offset: int) -> None:
         """Add an intake pane of a model that is judged by ticks, unless its tick has closed."""
