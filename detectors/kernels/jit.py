@@ -29,7 +29,13 @@ from detectors.version import VERSION
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_PACKAGES = ("detectors/kernels", "monitor/decode", "monitor/decode/arrow", "monitor/decode/labels")
+_PACKAGES = (
+    "detectors/kernels",
+    "detectors/kernels/sequential",
+    "monitor/decode",
+    "monitor/decode/arrow",
+    "monitor/decode/labels",
+)
 """Folders whose sources decide which cache is used."""
 
 

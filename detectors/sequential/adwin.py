@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, FloatArray
 from detectors.sequential.detector import SequentialDetector, require
 
 _DELTA, _CLOCK, _MAX_BUCKETS, _MIN_LENGTH, _GRACE = range(5)

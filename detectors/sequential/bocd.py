@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, FloatArray
 from detectors.sequential.detector import SequentialDetector, require
 
 _HAZARD, _MEAN, _KAPPA, _ALPHA, _BETA, _THRESHOLD, _NEGLIGIBLE, _MAX_RUNS = range(8)

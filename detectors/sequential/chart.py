@@ -7,8 +7,8 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from detectors.kernels.phase_one import N_PLACES, begin
-from detectors.kernels.signals import BOTH, DOWN_ONLY, UP_ONLY
+from detectors.kernels.sequential.phase_one import N_PLACES, begin
+from detectors.kernels.sequential.signals import BOTH, DOWN_ONLY, UP_ONLY
 from detectors.sequential.detector import SequentialDetector, require
 
 Mode = Literal["up", "down", "both"]

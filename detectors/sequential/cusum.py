@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from detectors.kernels.jit import uncounted
-from detectors.kernels.phase_one import MEAN, N_GIVEN, SD, begin, is_learning
-from detectors.kernels.signals import DRIFT, NOTHING, FloatArray, is_beyond
+from detectors.kernels.sequential.phase_one import MEAN, N_GIVEN, SD, begin, is_learning
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, FloatArray, is_beyond
 from detectors.sequential.chart import ControlChart, Mode
 from detectors.sequential.detector import require
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, WARNING, FloatArray
 from detectors.sequential.detector import ErrorWarningDetector, require
 
 _WARM_START, _WARNING, _DRIFT = range(3)

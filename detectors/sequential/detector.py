@@ -17,8 +17,8 @@ from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from detectors.kernels.over_array import Step, over_array
-from detectors.kernels.signals import DRIFT, WARNING, FloatArray
+from detectors.kernels.sequential.over_array import Step, over_array
+from detectors.kernels.sequential.signals import DRIFT, WARNING, FloatArray
 from schemas.errors import DomainError, ShapeError
 
 Parameter: TypeAlias = float | int | str | bool | None

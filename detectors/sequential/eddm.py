@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
-from detectors.kernels.welford import N_PLACES, add, variance
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.kernels.sequential.welford import N_PLACES, add, variance
 from detectors.sequential.detector import ErrorWarningDetector, require
 
 _WARM_START, _ALPHA, _BETA = range(3)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, FloatArray
 from detectors.sequential.detector import ErrorDetector, require
 
 _SIZE, _EPSILON, _SHORT_SIZE, _SHORT_EPSILON = range(4)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from detectors.kernels.jit import inlined, uncounted
 from detectors.kernels.mersenne import N_PLACES, draw_below
-from detectors.kernels.signals import DRIFT, NOTHING, FloatArray
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, FloatArray
 from detectors.sequential.detector import SequentialDetector, numbers, require
 from schemas.errors import DomainError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, FloatArray, is_beyond
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, FloatArray, is_beyond
 from detectors.sequential.chart import Mode, mode_number
 from detectors.sequential.detector import SequentialDetector, require
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from detectors.kernels.jit import inlined, uncounted
-from detectors.kernels.signals import DRIFT, NOTHING, WARNING, FloatArray
+from detectors.kernels.sequential.signals import DRIFT, NOTHING, WARNING, FloatArray
 from detectors.sequential.detector import ErrorWarningDetector, require
 
 _SIZE, _ALPHA_DRIFT, _ALPHA_WARNING = range(3)

@@ -61,7 +61,7 @@ def step(x, settings, state):
 LOOP_SCRIPT = """
 import numpy as np
 from detectors.kernels import jit
-from detectors.kernels.over_array import over_array
+from detectors.kernels.sequential.over_array import over_array
 import first_steps, second_steps
 
 found = []

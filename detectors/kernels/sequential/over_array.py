@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.kernels.jit import uncounted
-from detectors.kernels.signals import FloatArray
+from detectors.kernels.sequential.signals import FloatArray
 
 Step: TypeAlias = Callable[[float, FloatArray, FloatArray], int]
 Run: TypeAlias = Callable[[FloatArray, FloatArray, FloatArray, NDArray[np.uint8]], None]

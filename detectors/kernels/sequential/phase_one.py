@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 
 from detectors.kernels.jit import inlined
-from detectors.kernels.signals import FloatArray
-from detectors.kernels.welford import N_PLACES as _N_WELFORD
-from detectors.kernels.welford import add, variance
+from detectors.kernels.sequential.signals import FloatArray
+from detectors.kernels.sequential.welford import N_PLACES as _N_WELFORD
+from detectors.kernels.sequential.welford import add, variance
 
 MIN_INSTANCES, GIVEN_MEAN, GIVEN_SD = range(3)
 N_GIVEN = 3

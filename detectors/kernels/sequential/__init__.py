@@ -1,0 +1,1 @@
+"""Kernels of the sequential detectors: signals, running moments, the loop over an array."""
