@@ -71,7 +71,7 @@ def _pane_messages(config: ModelConfig) -> list[Message]:
     schema, length_us = config.schema_, config.window.pane_us
     series = SeriesId(schema.tenant, schema.model, "1", "none")
     segments = SeriesStats.empty(("*",), len(schema.variables))
-    segments.counts[:] = 1
+    segments.counts[..., 0] = 64  # in one counter: a model may have thousands of variables
     segments.n_rows[:] = np.int64(64)
     slices = SeriesStats.empty(("host=a",), 1)
     slices.counts[:] = 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from monitor.core.bounds import MAX_COUNT
 from monitor.core.state.snapshot_store import SnapshotStore
 from monitor.core.windowing.catalog import Catalog
-from monitor.core.windowing.codec import encode_batch, pane_key
+from monitor.core.windowing.codec import encode_one, pane_key
 from monitor.core.windowing.packed_pane import PackedPane, pack_pane
 from monitor.core.windowing.pane_body import check_bodies, view_body
 from monitor.core.windowing.pane_digest import digest_of
@@ -60,9 +60,11 @@ def _messages(config: ModelConfig, baseline: Baseline) -> Iterator[Message]:
     step_us = max(config.tick_us, window.pane_us)
     for i in range(_N_QUIET + _N_CHANGED):
         pane = _pane(config, baseline, i * step_us, is_changed=i >= _N_QUIET)
-        yield Message(offset, pane_key(pane, 0).encode(), encode_batch([pane]), -1)
-        yield _watermark(offset + 1, (i + 1) * step_us + window.lateness_us)
-        offset += 2
+        for chunk, value in enumerate(encode_one(pane)):
+            yield Message(offset, pane_key(pane, chunk).encode(), value, -1)
+            offset += 1
+        yield _watermark(offset, (i + 1) * step_us + window.lateness_us)
+        offset += 1
     end_us = _N_QUIET * step_us + 3 * window.length_us + window.lateness_us
     yield _watermark(offset, end_us)
     yield _watermark(offset + 1, end_us, is_end=True)

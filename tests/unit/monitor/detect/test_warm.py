@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 
+import numpy as np
 import pytest
 
+from monitor.core.windowing.catalog import Catalog
+from monitor.detect import warm
+from schemas.panes import SeriesStats
+from tests.support.kafka.detect import small_world
 from tests.support.repository import ROOT
 
 _PROGRAM = """
@@ -56,3 +63,18 @@ def test_a_warm_detect_compiles_and_loads_nothing_at_its_first_alert(rule):
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() == "0"
+
+
+def test_a_reference_longer_than_a_message_warms_up_in_several(monkeypatch):
+    catalog = small_world().catalog
+    (config,), ((baseline,),) = catalog.configs.values(), catalog.baselines.values()
+    n_segments = 40
+    wide = SeriesStats.empty(("*", *(f"region=r{i}" for i in range(1, n_segments))), 3)
+    wide.counts[:] = np.random.default_rng(0).integers(300, 6_000, wide.counts.shape)
+    wide.n_rows[:] = wide.counts.sum(axis=2).max(axis=1)
+    shape = (n_segments, 3)
+    baseline = replace(baseline, reference=wide, phi=np.ones(shape), eps_learned=np.zeros(shape))
+    limited = partial(warm.encode_one, max_bytes=8_192)
+    assert len(limited(warm._pane(config, baseline, 0, is_changed=False))) > 1
+    monkeypatch.setattr(warm, "encode_one", limited)
+    assert warm.warm_decision(Catalog.of([config], [baseline]))
