@@ -40,6 +40,7 @@ from monitor.core.drift.cells import align_counts, count_cells, family, importan
 from monitor.core.drift.places import Place, find_places
 from monitor.core.drift.season_plans import PlanOfHours, SeasonPlans
 from monitor.core.drift.ticks.state import ScaleSeries
+from monitor.core.drift.unjudged import by_monitor, end_unjudged, stored_tickets
 from monitor.core.drift.window_results import (
     fairness_results,
     no_verdict_result,
@@ -192,13 +193,16 @@ class SeriesDecider:
     @property
     def alert_states(self) -> dict[str, CellState]:
         """All open alerts, by a key that begins with the monitor."""
-        return self.open_alerts
+        return by_monitor(self.open_alerts)
 
     def decide(self, window: Window) -> Decided:
         """Evaluate one window, update the evidence, and return results and alerts."""
         results = self._fairness(window)
         before = self.canary.evidence_before(window, self.evidence, self.plan.layout)
         groups, alerts = self._judge(window)
+        if self.open_alerts and (window.segments.n_rows.any() or self.is_retired):
+            judged = {key for group in groups for key in group.alert_keys()}
+            alerts += end_unjudged(self.open_alerts, judged, self.series, window)
         planted, more = self.canary.watch(
             window,
             before,
@@ -320,6 +324,8 @@ class SeriesDecider:
         if state.rule is UNSET:
             self.evidence = Evidence.from_bytes(state.evidence, self.plan.layout)
         self.open_alerts = dict(state.open_alerts)
+        if state.scale is not UNSET:
+            self.open_alerts |= stored_tickets(state.scale)
         self.closed_alerts, self.n_empty = dict(state.closed_alerts), state.n_empty
         for name, (names, evidence, n_idle) in state.replicas.items():
             layout = SetLayout.of([self.score_sets] * len(names))

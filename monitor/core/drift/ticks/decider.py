@@ -70,6 +70,7 @@ from monitor.core.drift.ticks.state import (
 from monitor.core.drift.ticks.total_loss import MIN_ROWS as LOSS_ROWS
 from monitor.core.drift.ticks.total_loss import Streak, advance_streaks
 from monitor.core.drift.ticks.transitions import advance_foreign, advance_open, resolved
+from monitor.core.drift.unjudged import pop_tickets
 from monitor.core.drift.window_results import verdict_table
 from monitor.core.drift.windows import MAX_EMPTY
 from monitor.core.incidents.alerting import CellState
@@ -242,7 +243,8 @@ class ScaleDecider(ActingDecider):
 
     def _restore(self, state: SeriesState) -> None:
         # the evidence of replicas is that of rule 1, also in states of earlier versions
-        super()._restore(msgspec.structs.replace(state, replicas={}))
+        super()._restore(msgspec.structs.replace(state, replicas={}, scale=UNSET))
+        self.detectable.state.open |= pop_tickets(self.open_alerts)
         scale = state.scale
         if state.rule != RULE or scale is UNSET:
             return

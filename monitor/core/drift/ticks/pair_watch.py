@@ -17,6 +17,7 @@ from detectors.kernels.scale_state import (
     CORRECTION,
     FIRST,
     IS_OPEN,
+    N_BACK,
     N_REFERENCE,
     OPEN,
     OPEN_COMPONENT,
@@ -88,7 +89,8 @@ class PairWatch:
     Notes
     -----
     Ticks of which a pane has no products, because an earlier version counted it, are left out.
-    The alert names the pair that changed most; while it is open no other pair opens one.
+    The alert names the pair that changed most; while it is open no other pair opens one. It
+    resolves after 24 hours of ticks with rows of which none has products.
     """
 
     def __init__(
@@ -118,12 +120,12 @@ class PairWatch:
         """Judge a closed tick, and update the alert of the pair that changed most."""
         cells, products = self.cells, window.products
         if cells is None:
-            return []
+            return self._end_unjudged(window, open_alerts, onsets)
         if not window.segments.n_rows.any():
             products = np.zeros(cells.n_pairs, np.int64)
         if products is None or len(products) != cells.n_pairs:
             self._n_left_out += 1
-            return []
+            return self._end_unjudged(window, open_alerts, onsets)
         sums, rows = cells.add_up(align_counts(window.segments, (ALL,)), products)
         tick = Tick(window.start_us, window.end_us, sums, rows)
         ready, self._held = merge_thin(self._held, tick)
@@ -184,6 +186,26 @@ class PairWatch:
             )
         ]  # fmt: skip
 
+    def _end_unjudged(self, window: Window, open_alerts: OpenAlerts, onsets: Onsets) -> list[Alert]:
+        """Advance the alerts of pairs in a tick without products; none of them is judged."""
+        if not window.segments.n_rows.any():
+            return []
+        tick_us, tick_hours = (window.start_us, window.end_us), self._config.tick_us / HOUR_US
+        own = None if self.cells is None else self._key(self.cells)
+        alerts: list[Alert] = []
+        for key in [k for k in open_alerts if self._is_pair_key(k)]:
+            after, change = advance_foreign(open_alerts[key], True, tick_hours)
+            if change is not None and key == own:
+                # A change that is still there when products return opens a new alert.
+                self.averages.cells[-1, [IS_OPEN, N_BACK]] = 0.0
+            alerts += self._changed(key, after, change, None, tick_us, 0, open_alerts, onsets)
+        return [
+            msgspec.structs.replace(
+                alert, title=f"{_subject(self._series.model, alert.feature)} is no longer judged"
+            )
+            for alert in alerts
+        ]
+
     def results(self, window: Window, onsets: Onsets) -> list[DetectorResult]:
         """Return the verdict on the correlations of a window, and begin the next one."""
         cells, peak = self.cells, self.peak
@@ -194,7 +216,7 @@ class PairWatch:
         onset_us = onsets.get(key) if key is not None else None
         begun: dict[str, Any] = {} if onset_us is None else Onset(*onset_us)._asdict()
         verdict, reason = Verdict.NORMAL, Reason.WITHIN_TOLERANCE
-        if n == 0 or (peak is None and self._n_left_out and not is_open):
+        if n == 0 or (peak is None and self._n_left_out):
             verdict, reason = Verdict.NONE, Reason.NO_DATA
         elif peak is not None and peak.margin >= 0:
             verdict, reason = Verdict.DRIFT, Reason.EVIDENCE
