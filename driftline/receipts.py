@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import re
 import zlib
 
@@ -74,7 +75,8 @@ def unpack(receipt: str, tenant: str, model: str) -> Carried:
     Raises
     ------
     ValueError
-        If it is damaged, of another model, or of a later version.
+        If it is damaged, of another model, or of a later version, or holds a number that no
+        prediction has.
 
     Examples
     --------
@@ -94,12 +96,25 @@ def unpack(receipt: str, tenant: str, model: str) -> Carried:
         if checksum != _checksum(body, tenant, model) or _text(packed) != text:
             raise ValueError("checksum, or spare bits of base64")
         carried = _DECODER.decode(body)
-    except (ValueError, binascii.Error, msgspec.MsgspecError):
+        _check_numbers(carried)
+    except (ValueError, binascii.Error, msgspec.MsgspecError, RecursionError):
         raise ValueError("the receipt is damaged, or of another model") from None
     if isinstance(carried.id, str):
         return carried
     high, low = carried.id
     return msgspec.structs.replace(carried, id=f"{high << 64 | low:032x}")
+
+
+def _check_numbers(carried: Carried) -> None:
+    """Raise ValueError for an integer outside [0, 2**64) or a score that is not finite."""
+    integers = [carried.prediction_time_us]
+    if not isinstance(carried.id, str):
+        integers += carried.id
+    if not all(0 <= number < 1 << 64 for number in integers):
+        raise ValueError("integer out of range")
+    scores = [*carried.scores.values(), carried.score or 0.0]
+    if not all(map(math.isfinite, scores)):
+        raise ValueError("score that is not finite")
 
 
 def _text(packed: bytes) -> str:

@@ -2,8 +2,8 @@
 
 For a window that ends at e and an age A, among the labels of its predictions that were recorded by
 e + A, and whose prediction was: of each id and model version the one with the greatest label time,
-of equal times the later in the log. Two times are needed: when an outcome became true decides which
-label counts, when it was learned decides which are known.
+of equal times the later in the log (by record time, then by place). Two times are needed: when an
+outcome became true decides which label counts, when it was learned decides which are known.
 """
 
 from __future__ import annotations
@@ -84,4 +84,5 @@ def counting_labels(labels: JoinedLabels, known_by_us: int) -> Int64Array:
 def _from_last(labels: JoinedLabels) -> tuple[Int64Array, ...]:
     """Return the columns that order labels, the least significant first."""
     place = (labels.row, labels.offset, labels.partition, labels.source)
-    return (*place, labels.time_us, labels.outcome)
+    place = (labels.row, labels.offset, labels.partition, labels.source)
+    return (*place, labels.record_time_us, labels.time_us, labels.outcome)

@@ -98,9 +98,11 @@ class EventRejects:
         self._more: dict[tuple[int, RejectReason, str, str], Reject] = {}
         self._n_more: Counter[tuple[int, RejectReason, str, str]] = Counter()
 
-    def add(self, message: int, row: int, payload: bytes, fault: RefusedEvent) -> None:
-        """Refuse one event."""
-        self._n_of_message[message] += 1
+    def add(
+        self, message: int, row: int, payload: bytes, fault: RefusedEvent, n_events: int = 1
+    ) -> None:
+        """Refuse one event, or several for the same fault once the letters are used up."""
+        self._n_of_message[message] += n_events
         if self._n_of_message[message] <= self._max_letters:
             self._alone.append(_reject(message, row, payload, fault))
             return
@@ -108,7 +110,7 @@ class EventRejects:
         key = (message, fault.reason, *(fault.key if is_known else ("", "")))
         if key not in self._more:
             self._more[key] = _reject(message, row, payload, fault)
-        self._n_more[key] += 1
+        self._n_more[key] += n_events
 
     def found(self) -> list[Reject]:
         """Return the rejects."""

@@ -59,35 +59,36 @@ def _piece(column: pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _coded(column: pa.Array) -> pa.DictionaryArray | None:
-    """Return the texts of a column or of a map's values if they are dictionary-coded."""
-    values = column.items if pa.types.is_map(column.type) else column
-    return values if pa.types.is_dictionary(values.type) else None
+def _coded(column: pa.Array) -> list[pa.DictionaryArray]:
+    """Return what is dictionary-coded of a column, or of a map's keys and values."""
+    parts = (column.keys, column.items) if pa.types.is_map(column.type) else (column,)
+    return [part for part in parts if pa.types.is_dictionary(part.type)]
 
 
 def _n_values(table: pa.Table) -> int:
     """Return the size of the longest dictionary of a table."""
-    coded = (_coded(_piece(column)) for column in table.columns)
-    return max((len(c.dictionary) for c in coded if c is not None), default=0)
+    coded = (part for column in table.columns for part in _coded(_piece(column)))
+    return max((len(part.dictionary) for part in coded), default=0)
 
 
 def _merged(pieces: Sequence[pa.Array]) -> list[pa.Array]:
     """Return the chunks of a column with one shared dictionary."""
-    coded = [found for piece in pieces if (found := _coded(piece)) is not None]
-    if len(coded) != len(pieces):
+    if all(pa.types.is_map(piece.type) for piece in pieces):
+        keys = _merged([piece.keys for piece in pieces])
+        values = _merged([piece.items for piece in pieces])
+        return [_mapped(*parts) for parts in zip(pieces, keys, values, strict=True)]
+    if not all(pa.types.is_dictionary(piece.type) for piece in pieces):
         return list(pieces)
-    texts = [piece.dictionary.to_pylist() for piece in coded]
+    texts = [piece.dictionary.to_pylist() for piece in pieces]
     words, indices = distinct([text for some in texts for text in some])
     dictionary, first, merged = pa.array(words, pa.string()), 0, []
-    for piece, codes, some in zip(pieces, coded, texts, strict=True):
-        places = pa.array(indices[first : first + len(some)]).take(codes.indices)
-        values = pa.DictionaryArray.from_arrays(places, dictionary)
-        is_map = pa.types.is_map(piece.type)
-        merged.append(_mapped(piece, values) if is_map else values)
+    for piece, some in zip(pieces, texts, strict=True):
+        places = pa.array(indices[first : first + len(some)]).take(piece.indices)
+        merged.append(pa.DictionaryArray.from_arrays(places, dictionary))
         first += len(some)
     return merged
 
 
-def _mapped(piece: pa.MapArray, values: pa.Array) -> pa.MapArray:
-    """Replace the values of a map; Driftline's maps have no nulls and begin at offset 0."""
-    return pa.MapArray.from_arrays(piece.offsets, piece.keys, values)
+def _mapped(piece: pa.MapArray, keys: pa.Array, values: pa.Array) -> pa.MapArray:
+    """Replace the entries of a map; Driftline's maps have no nulls and begin at offset 0."""
+    return pa.MapArray.from_arrays(piece.offsets, keys, values)

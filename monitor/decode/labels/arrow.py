@@ -8,6 +8,7 @@ maps) are decoded one by one, with the outcomes of JSON.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ from monitor.decode.labels.arrow_columns import (
     OddColumnError,
     columns_of,
     incomplete,
+    lacking,
 )
 from monitor.decode.labels.objects import batch_of_events, merged, taken
 from monitor.decode.labels.suspects import suspects
@@ -84,7 +86,7 @@ def labels_of_stream(
             recorded_us = np.full(n, record_us)
             is_left = incomplete(batch) | suspects(columns, recorded_us, rules)
             parts.append(taken(columns, np.flatnonzero(~is_left)))
-        except (OddColumnError, pa.ArrowException):
+        except (OddColumnError, pa.ArrowException, ValueError):
             is_left[:] = True
         placed = rows.read(batch, np.flatnonzero(is_left), first)
         parts.append(batch_of_events(placed))
@@ -111,22 +113,44 @@ class _OneByOne:
         self, batch: pa.RecordBatch, rows: Int64Array, first: int
     ) -> list[tuple[int, int, LabelEvent]]:
         """Return the rows that are accepted; ``first`` is the number of the batch's first row."""
-        placed = []
+        placed, counted = [], []
+        lacks = lacking(batch).tolist()
         for row in rows.tolist():
+            if lacks[row] and self._n_refused > self._max_letters:
+                counted.append(row)
+                continue
             try:
                 event = _event(batch, row)
                 check_label(event, self._record_us, self._rules)
                 placed.append((self._message, first + row, event))
             except Exception as error:  # whatever it is: one row must not end the stage
                 self._refuse(batch, row, first, error)
+        if counted:
+            self._count(batch, counted, lacks, first)
         return placed
 
-    def _refuse(self, batch: pa.RecordBatch, row: int, first: int, error: Exception) -> None:
+    def _count(self, batch: pa.RecordBatch, rows: list[int], lacks: list[int], first: int) -> None:
+        """Refuse rows that lack a value; the detail is that of the first one of each kind.
+
+        Columns of type null take no bytes: a stream of some hundred may have a million rows.
+        """
+        tenants, models = _texts(batch, "tenant", DEFAULT_TENANT), _texts(batch, "model", "")
+        kinds = [(lacks[row], tenants[row], models[row]) for row in rows]
+        of_kind = dict(zip(reversed(kinds), reversed(rows), strict=True))
+        for kind, n in Counter(kinds).items():
+            try:
+                _event(batch, of_kind[kind])
+            except Exception as error:  # whatever it is, as in `read`
+                self._refuse(batch, of_kind[kind], first, error, n)
+
+    def _refuse(
+        self, batch: pa.RecordBatch, row: int, first: int, error: Exception, n_events: int = 1
+    ) -> None:
         """Add a reject; only those that become letters of their own keep the row."""
         fault = error if isinstance(error, RefusedEvent) else failure(error)
-        self._n_refused += 1
+        self._n_refused += n_events
         kept = row_stream(batch, row) if self._n_refused <= self._max_letters + 1 else b""
-        self._rejects.add(self._message, first + row, kept, fault)
+        self._rejects.add(self._message, first + row, kept, fault, n_events)
 
 
 def _opened(payload: bytes, room: Room) -> Iterator[pa.RecordBatch]:
@@ -181,14 +205,33 @@ def _event(batch: pa.RecordBatch, row: int) -> LabelEvent:
         else:
             fields[name] = value
     score = fields.get("score")
-    if isinstance(score, float) and not np.isfinite(score):
+    if _is_infinite(score):
         del fields["score"]
+    scores = fields.get("scores", {})
+    fields["scores"] = {k: v for k, v in scores.items() if not _is_infinite(v)}
     try:
         event = msgspec.convert(fields, LabelEvent)
     except msgspec.ValidationError as error:
         raise RefusedEvent(RejectReason.MISTYPED, str(error), _key(fields)) from None
     check_time(event)
     return event
+
+
+def _is_infinite(value: object) -> bool:
+    """Return whether a value is a number that is not finite."""
+    return isinstance(value, float) and not np.isfinite(value)
+
+
+def _texts(batch: pa.RecordBatch, name: str, default: str) -> list[str | None]:
+    """Return the texts of a column, with a default for null; None for values of another type."""
+    n = batch.num_rows
+    if name not in batch.schema.names or pa.types.is_null(batch.column(name).type):
+        return [default] * n
+    column = batch.column(name)
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
+        return [None] * n
+    return [default if text is None else text for text in column.to_pylist()]
 
 
 def _key(fields: Mapping[str, Any]) -> Key:

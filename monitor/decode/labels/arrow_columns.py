@@ -60,8 +60,13 @@ def columns_of(batch: pa.RecordBatch, message: int, first: int) -> LabelBatch:
 
 def incomplete(batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
     """Return which rows lack a required value."""
+    return (lacking(batch) > 0) | _negative(batch)
+
+
+def lacking(batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return which required values each row lacks, a bit for each; 0 where none."""
     masks = [batch.column(name).is_null().to_numpy(zero_copy_only=False) for name in REQUIRED]
-    return np.logical_or.reduce([*masks, _negative(batch)])
+    return np.packbits(np.stack(masks, axis=1), axis=1)[:, 0]
 
 
 def _negative(batch: pa.RecordBatch) -> np.ndarray[Any, np.dtype[np.bool_]]:
@@ -130,7 +135,10 @@ def _spans(column: pa.Array) -> tuple[np.ndarray[Any, np.dtype[np.uint8]], Int64
 
 
 def _members(found: Mapping[str, pa.Array], name: str) -> dict[str, pa.Array]:
-    """Return the columns of a struct and those named like its members, by member."""
+    """Return the columns of a struct and those named like its members, by member.
+
+    Members of type null are left out: they take no bytes, so there may be any number of them.
+    """
     members: dict[str, pa.Array] = {}
     struct = found.get(name)
     if struct is not None and not pa.types.is_null(struct.type):
@@ -140,7 +148,7 @@ def _members(found: Mapping[str, pa.Array], name: str) -> dict[str, pa.Array]:
             members[struct.type.field(k).name] = pc.struct_field(struct, [k])
     prefix = f"{name}."
     flat = {key.removeprefix(prefix): c for key, c in found.items() if key.startswith(prefix)}
-    return members | flat
+    return {key: c for key, c in (members | flat).items() if not pa.types.is_null(c.type)}
 
 
 def _scores(found: Mapping[str, pa.Array], n: int, known: Dictionaries) -> MapColumn:

@@ -136,6 +136,8 @@ def read_map(
         if load_byte(p) != 0x3A:
             return np.int64(-1), n
         p = blank_end(p + 1, end)
+        if p >= end:
+            return np.int64(-1), n
         if is_score:
             value, p = any_number(p, powers)
             if p < 0:

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from driftline.events import Identity, Reported, encode_event, label_event, receipt_of
 from driftline.ids import new_id, time_of_id
-from driftline.receipts import Carried, is_receipt, pack, unpack
+from driftline.receipts import PREFIX, Carried, _checksum, _text, is_receipt, pack, unpack
 from monitor.decode import chunk_of, decode_label_batch, decode_labels
 from schemas.events import RejectReason
 
 TEXTS = st.text(max_size=40)
-NUMBERS = st.floats(allow_nan=False)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 CARRIED = st.builds(
     Carried,
     id=TEXTS | st.uuids().map(lambda found: found.hex) | st.just("0" * 32),
@@ -63,6 +63,31 @@ def test_a_receipt_of_another_model_or_version_is_refused():
             unpack(receipt, tenant, model)
     with pytest.raises(ValueError, match="another version"):
         unpack(receipt.replace("dlr1", "dlr2"), "t", "m")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [(-1, 0), 5],
+        [(0, 1e300), 5],
+        ["a", -5],
+        ["a", 5, None, float("nan")],
+        ["a", 5, None, None, None, {}, None, None, {"x": float("inf")}],
+    ],
+)
+def test_a_receipt_with_a_number_out_of_range_is_refused(values):
+    body = msgspec.msgpack.encode(values)
+    receipt = PREFIX + _text(_checksum(body, "t", "m") + body)
+    with pytest.raises(ValueError, match="receipt is damaged"):
+        unpack(receipt, "t", "m")
+
+
+def test_a_receipt_of_many_nested_arrays_is_refused():
+    body = msgspec.msgpack.encode(["a", 5, None, None, None, {}, None, None, {}, None])
+    body = b"\x9b" + body[1:] + b"\x91" * 100_000 + b"\x90"
+    receipt = PREFIX + _text(_checksum(body, "t", "m") + body)
+    with pytest.raises(ValueError, match="receipt is damaged"):
+        unpack(receipt, "t", "m")
 
 
 def test_a_usual_receipt_is_short():

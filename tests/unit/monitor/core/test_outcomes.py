@@ -49,13 +49,16 @@ def counting(labels: list[Label], known_by_us: int) -> list[Label]:
     return [labels[i] for i in counting_labels(columns(labels), known_by_us).tolist()]
 
 
+def deciding(label: Label) -> tuple[int, ...]:
+    return label.time_us, label.record_time_us, *label[2:6]
+
+
 def as_defined(labels: list[Label], known_by_us: int) -> list[Label]:
     found: dict[int, Label] = {}
     for label in labels:
         if max(label.record_time_us, label.prediction_record_time_us) > known_by_us:
             continue
-        # the fields behind the outcome are in the order that decides
-        if label.outcome not in found or label[1:6] > found[label.outcome][1:6]:
+        if label.outcome not in found or deciding(label) > deciding(found[label.outcome]):
             found[label.outcome] = label
     return [found[outcome] for outcome in sorted(found)]
 
@@ -98,6 +101,12 @@ def test_a_correction_counts_from_when_it_is_recorded_and_a_lower_time_never():
     labels = [stale, equal, corrected, first]
     found = [counting(labels, t) for t in (99, 100, 200, 300, 400)]
     assert found == [[], [first], [corrected], [corrected], [equal]]
+
+
+def test_of_equal_times_the_one_recorded_later_counts_whatever_its_topic():
+    first = Label(1, 50, 3, 3, 9, 0, 100, 10)
+    corrected = first._replace(source=0, partition=0, offset=1, record_time_us=200)
+    assert counting([corrected, first], 300) == [corrected]
 
 
 def test_a_label_counts_once_its_prediction_is_recorded_too():

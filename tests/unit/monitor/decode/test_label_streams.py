@@ -160,3 +160,45 @@ def test_many_refused_rows_of_a_stream_share_a_letter():
     )
     assert not len(batch)
     assert [r.n_events for r in rejects] == [1, 1, 498]
+
+
+def test_rows_that_lack_a_value_are_counted_by_model_whatever_their_number():
+    n = 200_000
+    null = pa.nulls(n)
+    models = pa.array(["a", "b", "b", None] * (n // 4)).dictionary_encode()
+    batch = pa.record_batch([null] * 3 + [models], ["id", "time_us", "label", "model"])
+    chunk = chunk_of([stream_of(batch)], "f")
+    found, rejects = decode_label_batch(chunk, None, limits=MessageLimits(max_letters=2))
+    assert not len(found)
+    counts = [(r.model, r.n_events) for r in rejects]
+    assert counts[:2] == [("a", 1), ("b", 1)]
+    assert sorted(counts[2:]) == [("", n // 4), ("a", n // 4 - 1), ("b", n // 2 - 1)]
+    assert {r.reason for r in rejects} == {RejectReason.MISTYPED}
+
+
+def test_scores_that_are_not_finite_are_absent_in_rows_read_one_by_one():
+    scores = pa.array(
+        [[("a", 0.5), ("b", np.inf), ("c", np.nan)]], pa.map_(pa.string(), pa.float64())
+    )
+    stream = stream_of(batch_of(ROWS[:1], scores=scores))
+    batch, rejects = decode_label_batch(chunk_of([stream], "f"), RULES)
+    assert not rejects
+    assert [event.scores for _, _, event in events_of(batch)] == [{"a": 0.5}]
+
+
+@pytest.mark.parametrize("name", ["scores", "segments"])
+def test_a_member_whose_name_is_not_utf8_refuses_its_rows(name):
+    stream = stream_of(batch_of(ROWS[:2], **{name: pa.array([{"QQQQ": None}] * 2)}))
+    batch, rejects = decode_label_batch(
+        chunk_of([stream.replace(b"QQQQ", b"\xff\xfe\xff\xfe")], "f"), RULES
+    )
+    assert not len(batch)
+    assert [r.row for r in rejects] == [0, 1]
+
+
+def test_members_without_a_type_are_absent():
+    more = {f"scores.{k}": pa.nulls(2) for k in range(50)} | {"segments.x": pa.nulls(2)}
+    stream = stream_of(batch_of(ROWS[:2], **more))
+    batch, rejects = decode_label_batch(chunk_of([stream], "f"), RULES)
+    assert not rejects
+    assert len(batch.scores.keys.values) == len(batch.segments.keys.values) == 0

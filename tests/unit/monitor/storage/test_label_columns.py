@@ -93,3 +93,15 @@ def test_batches_of_several_origins_are_merged_in_source_order():
     whole = label_rows(batch_of_events(placed), chunk)
     assert label_rows(apart, chunk).to_pylist() == whole.to_pylist()
     assert apart.is_complete.tolist() == [False, True, False, False]
+
+
+def test_many_keys_of_maps_are_joined_under_one_dictionary():
+    def table(first: int) -> pa.Table:
+        keys = pa.array([f"k{i}" for i in range(first, first + 1_500)]).dictionary_encode()
+        offsets = pa.array(range(1_501), pa.int32())
+        return pa.table({"m": pa.MapArray.from_arrays(offsets, keys, pa.array([0.5] * 1_500))})
+
+    tables = [table(0), table(1_000)]
+    found = joined(tables)
+    assert found.to_pylist() == [*tables[0].to_pylist(), *tables[1].to_pylist()]
+    assert len(found["m"].chunk(0).keys.dictionary) == 2_500
