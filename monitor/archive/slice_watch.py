@@ -131,8 +131,9 @@ class SliceRounds:
                     return
         day_end_us = (time_us - NIGHT_US) // DAY_US * DAY_US
         for name, config in self._configs.items():
-            is_due = self._nights.get(name) != day_end_us and not self._is_left(name)
-            if is_due and self._timed(name, self._on_night, pause, config, day_end_us):
+            night = (*name, str(day_end_us))
+            is_due = self._nights.get(name) != day_end_us and not self._is_left(night)
+            if is_due and self._timed(night, self._on_night, pause, config, day_end_us):
                 return
 
     def _is_left(self, key: _Key) -> bool:

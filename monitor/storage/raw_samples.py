@@ -20,6 +20,11 @@ BEFORE_US: Final = 28 * DAY_US
 """How far before a change rows are looked for."""
 MAX_ATTRIBUTES: Final = 64
 """Columns of a sample, besides the value."""
+MAX_VALUE_CHARS: Final = 201
+"""Of a text of the variable: one more than an alert's label, so that a cut one is known as such."""
+MAX_ATTRIBUTE_CHARS: Final = 65
+"""Of a text to slice by: one more than the name of a slice shows. Longer ones that begin alike are
+one value. A sample is at most 350 MB of UTF-8, if 64 attributes are all of 4-byte characters."""
 
 _ROWS = (
     "FROM predictions WHERE tenant = {tenant:String} AND model = {model:String} "
@@ -28,6 +33,8 @@ _ROWS = (
 )
 _IN_SEGMENT = " AND ifNull(segments[{segment:String}], '') = {within:String}"
 _THINNED = " AND cityHash64(id) % {every:UInt64} = 0"
+_SETTINGS = "query_plan_execute_functions_after_sorting = 0, max_memory_usage = 2147483648"
+"""Texts are cut before rows are sorted; a search that needs more than 2 GiB ends with an error."""
 _COUNT = f"SELECT count() AS n {_ROWS}"
 _LATER = (
     "SELECT count() AS n FROM (SELECT 1 FROM predictions WHERE tenant = {tenant:String} "
@@ -127,7 +134,7 @@ def _read(
     if every > 1:
         parameters["every"] = every
     sql = f"SELECT {', '.join(columns)} {where} ORDER BY {order} LIMIT 1 BY time_us, id"
-    table = store.query(f"{sql} LIMIT {SAMPLE_ROWS}", parameters)
+    table = store.query(f"{sql} LIMIT {SAMPLE_ROWS} SETTINGS {_SETTINGS}", parameters)
     found = {name: _objects(table[f"c{i}"]) for i, name in enumerate(names)}
     return RawSample(_values(table["v"]), found)
 
@@ -147,11 +154,14 @@ def _parameters(cell: SampledCell, between_us: tuple[int, int]) -> dict[str, Any
 def _column(cell: SampledCell, name: str, parameter: str) -> str:
     """Return the expression of a variable or attribute."""
     if name in (SCORE, "host", "gpu_uuid") and name not in cell.schema.categorical:
-        return f"toNullable({name})" if name == SCORE else f"CAST({name}, 'Nullable(String)')"
+        text = f"substringUTF8(CAST({name}, 'Nullable(String)'), 1, {MAX_ATTRIBUTE_CHARS})"
+        return f"toNullable({name})" if name == SCORE else text
     if name in cell.schema.numeric:
         return f"features[{{{parameter}:String}}]"
     table = "categories" if name in cell.schema.categorical else "segments"
-    return f"CAST({table}[{{{parameter}:String}}], 'Nullable(String)')"
+    n_chars = MAX_VALUE_CHARS if name == cell.variable else MAX_ATTRIBUTE_CHARS
+    text = f"CAST({table}[{{{parameter}:String}}], 'Nullable(String)')"
+    return f"substringUTF8({text}, 1, {n_chars})"
 
 
 def _values(column: pa.ChunkedArray) -> NDArray[Any]:
@@ -162,7 +172,12 @@ def _values(column: pa.ChunkedArray) -> NDArray[Any]:
 
 
 def _objects(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    """Return texts or numbers as objects, None where missing."""
-    found = np.empty(len(column), object)
-    found[:] = column.to_pylist()
-    return found
+    """Return texts or numbers as objects, None where missing; equal texts are one object."""
+    if pa.types.is_floating(column.type):
+        found = np.empty(len(column), object)
+        found[:] = column.to_pylist()
+        return found
+    known: dict[str, str] = {}
+    texts = (cell.as_py() for cell in column)
+    shared = (text if text is None else known.setdefault(text, text) for text in texts)
+    return np.fromiter(shared, object, len(column))

@@ -258,6 +258,35 @@ def test_a_search_that_fails_is_counted_and_left_after_some_tries(store, monkeyp
     assert {row["alert_id"] for row in stored(store)} == {"", "a2"}
 
 
+def test_a_night_that_failed_too_often_leaves_the_next_night(store, monkeypatch):
+    def fail(*args):
+        raise QueryError("memory limit exceeded")
+
+    night_us, rounds = DAY_START_US + NIGHT_US, rounds_of(store)
+    with monkeypatch.context() as patch:
+        patch.setattr(slice_watch, "hints_at_night", fail)
+        for _ in range(MAX_FAILURES):
+            rounds.run(night_us)
+    rounds.run(night_us)
+    assert not stored(store)
+    rounds.run(night_us + DAY_US)
+    assert {row["kind"] for row in stored(store)} == {"nightly"}
+
+
+def test_long_texts_of_a_sample_are_cut_in_the_store(store):
+    rows = predictions(np.random.default_rng(0), ONSET_US, 200, is_lost=False)
+    long = [[("country", "é" * 5_000), ("device", "d" * 5_000)]] * 200
+    long = pa.array(long, pa.map_(pa.string(), pa.string()))
+    rows = rows.set_column(rows.column_names.index("categories"), "categories", long)
+    rows = rows.set_column(2, "model_version", pa.array(["long"] * 200))
+    store.insert("predictions", rows)
+    cell = SampledCell(("acme", "loans", "long"), CONFIG.schema_, "country")
+    sample = rows_since(store, cell, (ONSET_US, ONSET_US + HOUR_US))
+    assert set(sample.values) == {"é" * 201}
+    assert set(sample.attributes["device"]) == {"d" * 65}
+    assert len({id(text) for text in sample.attributes["device"]}) == 1
+
+
 def test_the_thread_searches_what_is_ours_and_ends(store, monkeypatch):
     monkeypatch.setattr(slice_watch, "POLL_S", 0.02)
     store.insert("alerts", alert_rows([alert()]))
