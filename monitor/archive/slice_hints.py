@@ -37,11 +37,13 @@ from schemas.time_units import DAY_US, HOUR_US
 SLICE_HINTS: Final = "slice_hints"
 MOST_SETS: Final = 12
 """Sets of rows that are searched in a night for a model without an alert."""
+MOST_VARIABLES: Final = 24
+"""Variables of a model that are read in a night, whether or not they have a set."""
 MOST_OPEN: Final = 20
 """Open alerts of a model whose search is repeated in a night."""
 _OPEN_US = 28 * DAY_US
 
-Pause = Callable[[], None]
+Pause = Callable[[], bool]
 
 
 def write_hints(store: Store, hints: Sequence[SliceHint]) -> None:
@@ -103,7 +105,7 @@ def hint_on_alert(
 
 
 def hints_at_night(
-    store: Store, config: ModelConfig, day_end_us: int, pause: Pause = lambda: None
+    store: Store, config: ModelConfig, day_end_us: int, pause: Pause = lambda: False
 ) -> Iterator[SliceHint]:
     """Search again for the open alerts of a model, and for changes of its last day.
 
@@ -112,7 +114,7 @@ def hints_at_night(
     day_end_us : int
         End of a day; the day is compared with the day before.
     pause : callable, optional
-        Called between searches.
+        Called after each search and read; returns whether to stop.
 
     Yields
     ------
@@ -125,7 +127,8 @@ def hints_at_night(
     still_open = open_alerts(store, name, (day_end_us - _OPEN_US, day_end_us))
     for alert in most_severe(still_open, MOST_OPEN):
         yield hint_on_alert(store, schema, alert, HintKind.NIGHTLY, day_end_us)
-        pause()
+        if pause():
+            return
     yield from _hints_on_day(store, config, day_end_us, pause)
 
 
@@ -146,12 +149,14 @@ def _hints_on_day(
     if version is None:
         return
     n_sets = 0
-    for variable in _by_importance(config):
+    for variable in _by_importance(config)[:MOST_VARIABLES]:
         if n_sets >= MOST_SETS:
             return
         cell = SampledCell((*name, version), config.schema_, variable)
         before = rows_of_range(store, cell, (start_us - DAY_US, start_us))
         since = rows_of_range(store, cell, (start_us, day_end_us))
+        if pause():
+            return
         for where, test in _sets(variable, before, since):
             n_sets += 1
             hint = SliceHint(
@@ -167,7 +172,8 @@ def _hints_on_day(
             )
             explained = explain_change(before, since, test, level=LEVEL / MOST_SETS)
             yield _with_result(hint, cell, (before, since), explained)
-            pause()
+            if pause():
+                return
 
 
 def _by_importance(config: ModelConfig) -> list[str]:

@@ -34,6 +34,9 @@ NIGHT_US: Final = 30 * MINUTE_US
 MAX_FAILURES: Final = 3
 """Failures of a search in a row, after which this process leaves it."""
 
+MOST_DUE: Final = 20
+"""Searches for alerts of one kind in a round, so that nights are reached in a storm of alerts."""
+
 _LOG = logging.getLogger("driftline.archive")
 _Key = tuple[str, ...]
 
@@ -91,6 +94,20 @@ class SliceWatch:
         return self._stopped.wait(min(busy_s, POLL_S))
 
 
+class _Rest:
+    """Rests between the searches of a night for as long as the last one took."""
+
+    def __init__(self, pause: Callable[[float], bool]) -> None:
+        self._pause, self._begin_s = pause, elapsed_s()
+        self.is_stopped = False
+
+    def __call__(self) -> bool:
+        """Rest; return whether to stop."""
+        self.is_stopped = self._pause(elapsed_s() - self._begin_s)
+        self._begin_s = elapsed_s()
+        return self.is_stopped
+
+
 class SliceRounds:
     """What is due, round by round; without a thread.
 
@@ -124,16 +141,21 @@ class SliceRounds:
             If the store cannot be asked what is due.
         """
         for kind in LATER_US:
+            n_due = 0
             for alert in alerts_without_hint(self.store, kind, RECENT_HOURS):
                 key = (alert.tenant, alert.model, alert.alert_id, kind.value)
-                is_due = self._is_due(key, alert, kind, time_us)
-                if is_due and self._timed(key, self._on_alert, pause, alert, kind):
+                if not self._is_due(key, alert, kind, time_us):
+                    continue
+                if self._timed(key, self._on_alert, pause, alert, kind):
                     return
+                n_due += 1
+                if n_due >= MOST_DUE:
+                    break
         day_end_us = (time_us - NIGHT_US) // DAY_US * DAY_US
         for name, config in self._configs.items():
             night = (*name, str(day_end_us))
             is_due = self._nights.get(name) != day_end_us and not self._is_left(night)
-            if is_due and self._timed(night, self._on_night, pause, config, day_end_us):
+            if is_due and self._timed(night, self._on_night, pause, config, day_end_us, pause):
                 return
 
     def _is_left(self, key: _Key) -> bool:
@@ -178,12 +200,20 @@ class SliceRounds:
         write_hints(self.store, [hint])
         SLICE_SEARCHES.labels(hint.reason.value or "found").inc()
 
-    def _on_night(self, config: ModelConfig, day_end_us: int) -> None:
-        """Search for one model, unless a process has done so, and store all hints together."""
+    def _on_night(
+        self, config: ModelConfig, day_end_us: int, pause: Callable[[float], bool]
+    ) -> None:
+        """Search for one model, unless a process has done so, and store all hints together.
+
+        A night that is stopped stores nothing: the next process repeats it.
+        """
         name = (config.tenant, config.model)
         if not has_night(self.store, name, day_end_us):
             begin_s = elapsed_s()
-            hints = list(hints_at_night(self.store, config, day_end_us))
+            rest = _Rest(pause)
+            hints = list(hints_at_night(self.store, config, day_end_us, rest))
+            if rest.is_stopped:
+                return
             write_hints(self.store, hints)
             for hint in hints:
                 SLICE_SEARCHES.labels(hint.reason.value or "found").inc()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,10 +14,15 @@ from schemas.alerts import Alert
 from schemas.monitors import Monitor
 from schemas.slice_hints import HintKind
 
+MOST_UNHINTED: Final = 1_000
+"""Alerts without a hint that are read at a time, with those whose rows are not stored yet."""
+
 _UNHINTED = (
     "monitor = {monitor:String} AND transition = 'opened' "
     "AND ingest_time > now64(6) - toIntervalHour({hours:UInt32}) AND alert_id NOT IN "
-    "(SELECT alert_id FROM slice_hints WHERE kind = {kind:String}) ORDER BY time_us, alert_id"
+    "(SELECT alert_id FROM slice_hints WHERE kind = {kind:String}) "
+    "ORDER BY indexOf(['record', 'ticket', 'page'], toString(severity)) DESC, "
+    "time_us DESC, alert_id LIMIT {limit:UInt32}"
 )
 _OPEN = (
     "monitor = {monitor:String} AND transition = 'opened' AND tenant = {tenant:String} "
@@ -72,7 +77,9 @@ def open_spans(
 
 
 def alerts_without_hint(store: Store, kind: HintKind, hours: int) -> list[Alert]:
-    """Return drift alerts that opened and have no hint of a kind yet, oldest first.
+    """Return drift alerts that opened and have no hint of a kind yet.
+
+    At most :data:`MOST_UNHINTED`: the most severe first, and of these the newest.
 
     Parameters
     ----------
@@ -81,7 +88,8 @@ def alerts_without_hint(store: Store, kind: HintKind, hours: int) -> list[Alert]
     hours : int
         How long ago they were stored at most, by the clock of the store.
     """
-    asked = {"monitor": Monitor.DRIFT.value, "kind": kind.value, "hours": hours}
+    asked: dict[str, Any] = {"monitor": Monitor.DRIFT.value, "kind": kind.value, "hours": hours}
+    asked["limit"] = MOST_UNHINTED
     return _read(store, _UNHINTED, asked)
 
 

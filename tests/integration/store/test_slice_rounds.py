@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from monitor.archive import slice_watch
-from monitor.archive.slice_hints import hint_on_alert, write_hints
+from monitor.archive import slice_hints, slice_watch
+from monitor.archive.slice_hints import hint_on_alert, hints_at_night, write_hints
 from monitor.archive.slice_watch import (
     MAX_FAILURES,
     NIGHT_US,
@@ -21,6 +21,7 @@ from monitor.metrics import SLICE_SEARCH_FAILURES
 from monitor.storage.clickhouse import Store
 from monitor.storage.raw_samples import SampledCell, rows_before, rows_of_range, rows_since
 from monitor.storage.rows import alert_rows
+from monitor.storage.stored_alerts import alerts_without_hint
 from monitor.storage.stored_hints import hints_of_alerts
 from schemas.alerts import Alert, Severity, Transition
 from schemas.config.model import ModelConfig
@@ -285,6 +286,43 @@ def test_long_texts_of_a_sample_are_cut_in_the_store(store):
     assert set(sample.values) == {"é" * 201}
     assert set(sample.attributes["device"]) == {"d" * 65}
     assert len({id(text) for text in sample.attributes["device"]}) == 1
+
+
+def test_a_night_reads_a_bounded_number_of_variables(store, monkeypatch):
+    read, whole = [], slice_hints.rows_of_range
+    names = {f"f{i}": {"kind": "categorical"} for i in range(40)}
+    config = ModelConfig.model_validate({"model": "loans", "tenant": "acme", "features": names})
+
+    def counted(store, cell, between_us):
+        read.append(cell.variable)
+        return whole(store, cell, between_us)
+
+    monkeypatch.setattr(slice_hints, "MOST_VARIABLES", 3)
+    monkeypatch.setattr(slice_hints, "rows_of_range", counted)
+    list(hints_at_night(store, config, DAY_START_US + DAY_US))
+    assert set(read) == {"score", "f0", "f1"}
+
+
+def test_a_night_that_is_stopped_ends_and_is_repeated(store):
+    rounds, calls, night_us = rounds_of(store), [], DAY_START_US + DAY_US + NIGHT_US
+    rounds.run(night_us, lambda busy_s: calls.append(busy_s) or True)
+    assert len(calls) == 2
+    assert not stored(store)
+    rounds.run(night_us)
+    assert stored(store)
+
+
+def test_severe_then_new_alerts_are_first_and_a_storm_leaves_the_night(store, monkeypatch):
+    monkeypatch.setattr(slice_watch, "MOST_DUE", 1)
+    record = alert("a0", severity=Severity.RECORD, time_us=ONSET_US + 30 * MINUTE_US)
+    newest = alert("a9", time_us=ONSET_US + 25 * MINUTE_US)
+    store.insert("alerts", alert_rows([record, alert("a1"), newest]))
+    found = alerts_without_hint(store, HintKind.ALERT, 48)
+    assert [one.alert_id for one in found] == ["a9", "a1", "a0"]
+    rounds_of(store).run(DAY_START_US + DAY_US + NIGHT_US)
+    rows = stored(store)
+    assert {row["alert_id"] for row in rows if row["kind"] != "nightly"} == {"a9"}
+    assert any(row["kind"] == "nightly" for row in rows)
 
 
 def test_the_thread_searches_what_is_ours_and_ends(store, monkeypatch):
