@@ -24,6 +24,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from benchmarks.events import FIRST_US, make_messages, model_config
@@ -98,7 +99,7 @@ def write_window(logs: list[MemoryLog], names: list[list[str]], window: int) -> 
     for log, own in zip(logs, names, strict=True):
         for name in own:
             for pane in made:
-                renamed = pane._replace(series=replace(pane.series, model=name))
+                renamed = msgspec.structs.replace(pane, series=replace(pane.series, model=name))
                 for value in encode_one(renamed):
                     log.produce(PANES, value, key=f"{name}|{pane.partition}".encode())
         for source in range(N_SOURCES):

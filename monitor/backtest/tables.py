@@ -184,7 +184,7 @@ def _delay(delay: Delay, length_us: int | None = None) -> str:
     >>> _delay(Delay("x", 0.3, None, 24, 5, (2, 2, 3)), 7_200_000_000)
     '3 = 6h (3 of 5 within 24 = 2d)'
     >>> _delay(Delay("x", 0.3, None, 288, 5, (12, 9, 13), unit_us=300_000_000))
-    '65m (3 of 5 within 1d)'
+    '1h 5m (3 of 5 within 1d)'
     """
     since = "" if delay.at_us is None else f" from {minute_text(delay.at_us)}"
     if not delay.n_starts:

@@ -168,7 +168,8 @@ def in_all_encodings(known: list[Message]) -> list[Message]:
 
 def replace_named(packed: PackedPane, like: Pane) -> PackedPane:
     """Return a pane as one of the message of another."""
-    return packed._replace(
+    return msgspec.structs.replace(
+        packed,
         source=like.source,
         partition=like.partition,
         owner=like.owner,

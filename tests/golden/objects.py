@@ -146,7 +146,7 @@ def shared_panes() -> list[PackedPane]:
     middle = replace(first, series=SeriesId(*MODEL, "2", ""), segments=one_row, slices=slices)
     place = {"source": first.source, "partition": first.partition, "owner": first.owner}
     return [
-        pack_pane(each)._replace(**place, pane_version=first.pane_version)
+        msgspec.structs.replace(pack_pane(each), **place, pane_version=first.pane_version)
         for each in (first, middle, last)
     ]
 

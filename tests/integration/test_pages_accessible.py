@@ -27,8 +27,9 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     more = ("--convention", "evidently", "--html", pages["compare"])
     assert command("compare", *files, *more).code == 10
     model = folder / "car_loan.yaml"
-    model.write_text(EXAMPLE.read_text().replace("length: 1h", "length: 1h\n  pane: 10m"))
-    (folder / "dull.yaml").write_text(model.read_text() + "decision: {eps: 0.2}\n")
+    example = EXAMPLE.read_text().replace("length: 1h", "length: 1h\n  pane: 10m")
+    model.write_text(example + "decision: {rule: 1}\n")
+    (folder / "dull.yaml").write_text(example + "decision: {rule: 1, eps: 0.2}\n")
     config = folder / "driftline.yaml"
     config.write_text("models: [car_loan.yaml]\n")
     built = command(

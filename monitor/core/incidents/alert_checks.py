@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from monitor.core.bounds import check_number, check_struct, check_text
-from monitor.core.windowing.details.block import MAX_TEXT_BYTES, MAX_VALUES
+from monitor.core.windowing.details.limits import MAX_TEXT_BYTES, MAX_VALUES
 from schemas.alerts import Alert, AlertDetails, Delivery, Notification
 from schemas.errors import DomainError
 from schemas.panes import N_COUNTERS

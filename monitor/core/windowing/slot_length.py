@@ -38,7 +38,8 @@ def slot_of(configs: Iterable[ModelConfig]) -> int:
     Examples
     --------
     >>> from schemas.config.model import ModelConfig
-    >>> hour = ModelConfig(model="m", features={"x": {"kind": "numeric"}})
+    >>> first = {"features": {"x": {"kind": "numeric"}}, "decision": {"rule": 1}}
+    >>> hour = ModelConfig.model_validate({"model": "m", **first})
     >>> longer = hour.window.model_copy(update={"length_us": 5_400_000_000})
     >>> slot_of([hour, hour.model_copy(update={"window": longer})]) // 60_000_000
     30

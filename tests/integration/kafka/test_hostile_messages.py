@@ -147,8 +147,8 @@ def test_every_stage_goes_on_behind_hostile_messages_and_after_a_restart(
         for name in ("detect", "notify", "ingest"):
             assert running[name].stop(60) == 0, running[name].log
             running[name].start().wait_ready()
-        predictions(2 * N, N)
         n_windows = running["detect"].metric("driftline_windows_total")
+        predictions(2 * N, N)
         wait_until(
             lambda: running["detect"].metric("driftline_windows_total") > n_windows, 120, "a window"
         )

@@ -108,7 +108,7 @@ def test_the_same_messages_in_other_ranges_add_no_rows(store):
 def test_labels_of_a_file_have_their_place_and_their_own_time(store):
     chunk = chunk_of(MESSAGES, "labels.jsonl@1")
     for _ in range(2):
-        direct = DirectArchive(Archive(store))
+        direct = DirectArchive(Archive(store), "run")
         direct.labels(decode_label_batch(chunk)[0], chunk)
         direct.flush()
     assert places(store) == EXPECTED
@@ -120,7 +120,7 @@ def test_labels_of_a_file_have_their_place_and_their_own_time(store):
 def test_record_times_of_labels_and_predictions_are_those_of_the_log(store):
     recorded = np.arange(3) + NOON_US + 60
     chunk = chunk_of(MESSAGES, "topic", 2, 10, recorded)
-    direct = DirectArchive(Archive(store))
+    direct = DirectArchive(Archive(store), "run")
     direct.labels(decode_label_batch(chunk)[0], chunk)
     batch = batch_of(["p", "q", "r"])
     direct.predictions(batch, chunk)

@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 
 from detectors.multiscale.pairs import MAX_PAIRED, pairs_of
 from monitor.core.bounds import DECODE_ERRORS, MAX_OFFSET, check_names, check_number
+from monitor.core.windowing.details.limits import MAX_TEXT_BYTES, MAX_VALUES
 from schemas.errors import DomainError
 from schemas.panes import ALL
 
 VERSION = 1
 NOT_COUNTED = msgspec.msgpack.encode((0,))
 """Block of a pane that was counted without details."""
-MAX_VALUES = 8
-"""New values that a cell names."""
-MAX_TEXT_BYTES = 64
-"""Of a value in UTF-8; longer ones are cut."""
 MAX_CELLS = 256
 """Cells of a pane that name their new values: those of ``*`` first, then by segment."""
 MAX_VALUES_BYTES = MAX_CELLS * (MAX_VALUES * (MAX_TEXT_BYTES + 11) + 24)

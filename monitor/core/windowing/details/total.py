@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from detectors.quality.heavy_hitters import HeavyHitters
-from monitor.core.windowing.details.block import MAX_VALUES, PaneDetails
+from monitor.core.windowing.details.block import PaneDetails
+from monitor.core.windowing.details.limits import MAX_VALUES
 from schemas.panes import CellDetails
 
 KEPT_VALUES = 32

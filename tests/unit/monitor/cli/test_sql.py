@@ -96,7 +96,7 @@ def test_nan_and_infinity_are_null_in_json(ask):
 def test_without_a_query_the_tables_and_their_rows_are_listed(ask):
     rows = [json.loads(line) for line in ask("--json").stdout.splitlines()]
     assert {row["table"]: row["rows"] for row in rows}["results"] == MAX_SHOWN_ROWS + 7
-    assert len(rows) == 12
+    assert len(rows) == 13
 
 
 def test_markup_in_data_is_shown_and_not_obeyed(ask):

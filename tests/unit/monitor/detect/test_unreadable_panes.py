@@ -176,9 +176,12 @@ def test_a_damaged_pane_of_a_message_takes_no_other_with_it(world, panes, expect
     groups = [own[i : i + 8] for i in range(0, len(own), 8)]
     found = list[tuple[bytes, bytes]]()
     for i, group in enumerate(groups):
-        packed = [pack_pane(pane)._replace(pane_version=group[-1].pane_version) for pane in group]
+        packed = [
+            msgspec.structs.replace(pack_pane(pane), pane_version=group[-1].pane_version)
+            for pane in group
+        ]
         if i == 1:
-            packed.insert(which, packed[0]._replace(body=packed[0].body[:-9]))
+            packed.insert(which, msgspec.structs.replace(packed[0], body=packed[0].body[:-9]))
         found.append((b"s|0|o|%d" % i, encode_batch(packed)))
     log = MemoryLog()
     stage = detect(world, log, [*found, *others])
