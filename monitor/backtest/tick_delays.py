@@ -174,7 +174,10 @@ class _TickField:
         ]
 
     def _delay(self, decider: ScaleDecider, feature: str, shift: float, span: range) -> list[int]:
-        """Return after how many ticks a shift is found; empty if it is not."""
+        """Return after how long a shift is found, in tick lengths; empty if it is not.
+
+        Few ticks of a pause are listed, so they cannot be counted.
+        """
         v = variable_index(self._baseline, feature)
         matrix = planting_matrix(self._baseline, v, shift)
         copy = ScaleDecider(
@@ -184,10 +187,11 @@ class _TickField:
             decider.export(),
             has_statistics=False,
         )
-        for n, tick in enumerate(self._ticks[span.start : span.stop], start=1):
+        begin_us = self._ticks[span.start].start_us if span else 0
+        for tick in self._ticks[span.start : span.stop]:
             copy.take_tick(planted_window(tick, v, matrix))
             if has_alert(copy, feature):
-                return [n]
+                return [(tick.end_us - begin_us) // self._config.tick_us]
         return []
 
     def _summary(
@@ -204,7 +208,7 @@ class _TickField:
         own_us = None if at_us is None else self._ticks[starts[0]].start_us
         is_firing_anyway = (feature, at_us) in self._firing
         if own_us is not None and delays:
-            until_us = self._ticks[starts[0] + delays[0] - 1].end_us
+            until_us = own_us + delays[0] * self._config.tick_us
             opened = (a.time_us for a in self._opened if a.feature == feature)
             is_firing_anyway |= any(own_us < time_us <= until_us for time_us in opened)
         return Delay(

@@ -122,8 +122,10 @@ class TickCanary(CanarySchedule):
         held : Tick or None
             Thin ticks that the series holds back.
         is_firing : bool
-            Whether the real feature has an open alert: nothing is planted then.
+            Whether the real feature has an open alert: nothing is planted then, nor while its
+            cell has changed without one (closed as a fault, or a known excursion).
         """
+        is_firing = is_firing or self._is_open(averages)
         cycle = self.place(tick.start_us)[0]
         if not self.is_planted(tick.start_us) or self.state.cycle == cycle:
             return
@@ -154,6 +156,10 @@ class TickCanary(CanarySchedule):
         shadow, cells = self._shadow, self._cells
         if shadow is None:
             return
+        if self._is_open(averages):
+            self._shadow = None  # the shadow would open because the cell itself has changed
+            self.state = CanaryState(self.feature, self.state.cycle, is_over=True)
+            return
         state = averages.copy()
         self._put(state, shadow.values)
         judge(
@@ -162,6 +168,10 @@ class TickCanary(CanarySchedule):
         )  # fmt: skip
         shadow.is_found |= bool(state.cells[self._cell, IS_OPEN])
         shadow.values = self._taken(state)
+
+    def _is_open(self, averages: ScaleState) -> bool:
+        """Return whether the real cell has changed, reported or not."""
+        return bool(averages.cells[self._cell, IS_OPEN])
 
     def close(self, window: Window, *, n_rows: int, is_firing: bool) -> list[Sighting]:
         """Return the result of a planting that ends with a window; at most one.

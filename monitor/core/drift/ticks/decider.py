@@ -285,7 +285,12 @@ class ScaleDecider(ActingDecider):
         if is_waiting or self.history.is_single:
             is_judged[:] = False  # rows are held back, or a single tick, which never fires
         is_judged |= self.cells.counts(window).sum(axis=1) >= LOSS_ROWS
-        return scale_results(window, self.baseline, self.cells, self.peaks, onsets, is_judged)
+        unjudged = Reason.TOO_FEW_SAMPLES
+        if not is_waiting and self.history.last_us <= window.start_us:
+            # none of its ticks was judged: they ended while a pipeline alert was open
+            is_judged[:], unjudged = False, Reason.PIPELINE
+        judged = is_judged, unjudged
+        return scale_results(window, self.baseline, self.cells, self.peaks, onsets, *judged)
 
     @property
     def _is_watching(self) -> bool:

@@ -224,6 +224,8 @@ class PairWatch:
             verdict, reason = Verdict.DRIFT, Reason.STILL_FIRING
         elif not can_fire(self._rule, self.averages)[-1]:
             verdict, reason = Verdict.NONE, Reason.TOO_FEW_SAMPLES
+        elif self._held is None and self._history.last_us <= window.start_us:
+            verdict, reason = Verdict.NONE, Reason.PIPELINE
         self.peak, self._n_left_out = None, 0
         return [
             DetectorResult(

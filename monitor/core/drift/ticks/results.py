@@ -34,6 +34,7 @@ def scale_results(
     peaks: Mapping[int, CellFinding],
     onsets: Mapping[int, tuple[int, int, int]],
     is_judged: NDArray[np.bool_],
+    unjudged: Reason = Reason.TOO_FEW_SAMPLES,
 ) -> list[DetectorResult]:
     """Return the verdict of rule 2 on each declared cell of a window.
 
@@ -46,6 +47,8 @@ def scale_results(
     is_judged : ndarray of bool, shape (C,)
         Cells with an average that is old enough to be judged and a tick in this window, or with
         enough rows for a total loss.
+    unjudged : Reason, optional
+        Why the others are not judged.
     """
     segments, variables = baseline.reference.segments, baseline.variables
     n = align_counts(window.segments, segments).sum(axis=1)
@@ -57,7 +60,8 @@ def scale_results(
         c = cell_of.get(place)
         peak = peaks.get(c) if c is not None else None
         is_young = not (is_judged.any() if c is None else is_judged[c])
-        verdict, reason = _verdict(c, int(n[place]), peak, onsets, is_young=is_young)
+        why = unjudged if is_young else None
+        verdict, reason = _verdict(c, int(n[place]), peak, onsets, why)
         onset = onsets.get(c) if c is not None else None
         found.append(
             DetectorResult(
@@ -88,20 +92,19 @@ def _verdict(
     n: int,
     peak: CellFinding | None,
     open_cells: Collection[int],
-    *,
-    is_young: bool,
+    unjudged: Reason | None,
 ) -> tuple[Verdict, Reason]:
-    """Return the verdict on a cell and its reason."""
+    """Return the verdict on a cell and its reason; ``unjudged`` is why it has none."""
     if n == 0:
         return Verdict.NONE, Reason.NO_DATA
-    if cell is None and not is_young:
+    if cell is None and unjudged is not Reason.TOO_FEW_SAMPLES:
         return Verdict.NONE, Reason.NO_BASELINE
     if peak is not None and peak.margin >= 0:
         return Verdict.DRIFT, Reason.EVIDENCE
     if cell in open_cells:
         return Verdict.DRIFT, Reason.STILL_FIRING
-    if is_young:
-        return Verdict.NONE, Reason.TOO_FEW_SAMPLES
+    if unjudged is not None:
+        return Verdict.NONE, unjudged
     return Verdict.NORMAL, Reason.WITHIN_TOLERANCE
 
 

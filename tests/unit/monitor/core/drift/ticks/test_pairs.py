@@ -102,7 +102,10 @@ def new(state: SeriesState | None = None) -> ScaleDecider:
 
 
 def result_of(stream: Stream, **law):
-    decided = stream.decider.decide(stream.window(HOUR_US, **law))
+    """The result on correlations of the hour that ends with the last tick."""
+    window = stream.window(HOUR_US, **law)
+    window.start_us, window.end_us = window.start_us - HOUR_US, window.start_us
+    decided = stream.decider.decide(window)
     return next(r for r in decided.results if r.feature == "correlations")
 
 

@@ -15,6 +15,7 @@ from monitor.baseline.build import build_baseline
 from monitor.core.drift.canary import planted_shift
 from monitor.core.drift.decide import SeriesDecider, SeriesState
 from monitor.core.drift.ticks.decider import ScaleDecider
+from schemas.actions import Action, ActionCell, ActionKind, Label
 from schemas.alerts import CANARY_MISSED, Alert, Transition
 from schemas.baselines import Baseline
 from schemas.config.model import ModelConfig
@@ -145,6 +146,30 @@ def test_nothing_is_planted_while_the_feature_fires():
     assert {(r.verdict, r.reason) for r in results} == {(Verdict.NONE, Reason.STILL_FIRING)}
     assert len(results) == 1
     assert not alerts
+
+
+def test_nothing_is_planted_while_a_fault_that_a_person_closed_goes_on():
+    decider = decider_of(with_canary(shift=0.001))
+    some = [([moved(t) for t in ticks], moved(window)) for ticks, window in hours(2 * EVERY)]
+    opened = [
+        alert
+        for ticks, window in some[: EVERY // 2]
+        for alert in [
+            *(a for t in ticks for a in decider.take_tick(t)),
+            *decider.decide(window).alerts,
+        ]
+        if alert.feature == "y" and alert.transition is Transition.OPENED
+    ]
+    cells = tuple(ActionCell(a.model_version, "y", a.segment, a.opened_at_us) for a in opened)
+    decider.take_action(
+        Action(
+            kind=ActionKind.CLOSE, action_id="1", by="ann", time_us=5, incident_id="i",
+            tenant=opened[0].tenant, model=opened[0].model, label=Label.FAULT, cells=cells,
+        )
+    )  # fmt: skip
+    assert not any("|y|" in key for key in decider.open_alerts)
+    results, _ = run(decider, some[EVERY // 2 :])
+    assert [(r.verdict, r.reason) for r in results] == [(Verdict.NONE, Reason.STILL_FIRING)]
 
 
 def moved(window: Window) -> Window:
