@@ -146,7 +146,8 @@ def model_config() -> ModelConfig:
     Notes
     -----
     Retraining is asked for when a category drifts, where new data teaches the model
-    something; never for AGEP, whose unit is the sender's matter.
+    something; never for AGEP, whose unit is the sender's matter. The model is judged by
+    rule 1: rule 2 compares a replica with its own first week, and the demo has three days.
     """
     age = {"kind": "numeric", "importance": "high", "range": [0, 120]}
     features: dict[str, object] = dict.fromkeys(NUMERIC, age)
@@ -160,6 +161,9 @@ def model_config() -> ModelConfig:
             "protected": ["SEX"],
             "slices": {"host": True, "gpu_uuid": True, "expected": 8},
             "window": {"pane": "1m", "length": "1h"},
+            # In the three days of the demo no replica has the week from which rule 2 learns its
+            # level: rule 1 names the GPU that corrupts scores.
+            "decision": {"rule": 1},
             "retraining": {
                 "url_env": RETRAINING_URL_ENV,
                 "secret_env": RETRAINING_SECRET_ENV,

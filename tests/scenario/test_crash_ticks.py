@@ -77,7 +77,10 @@ def test_the_undisturbed_run_has_a_loss_found_by_ticks(undisturbed):
     assert opened.onset_us == LOST_FROM_US - 100 * SECOND_US
     decided = [r for r in undisturbed["results"].values() if r.metric == "decision"]
     assert {(r.monitor, r.rule) for r in decided} == {("drift", 2), ("replica", 2)}
-    assert {r.verdict for r in decided if r.feature == "correlations"} >= {"normal"}
+    # The world is too short for a verdict on correlations, and its results say so.
+    pairs = {(r.verdict, r.reason) for r in decided if r.feature == "correlations"}
+    assert ("none", "too_few_samples") in pairs
+    assert {verdict for verdict, _ in pairs} == {"none"}
 
 
 @pytest.mark.parametrize("chunk_messages", [1, 13, 10_000])
